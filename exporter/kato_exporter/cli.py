@@ -1,0 +1,162 @@
+"""The command `kato-exporter`."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+import click
+import structlog
+
+from kato_exporter import __version__
+from kato_exporter.collectors.collector import most_series
+from kato_exporter.logs import configure_logging
+from kato_exporter.runtime.assembly import Exporter, assemble
+from kato_exporter.runtime.self_metrics import FAMILIES as SELF_FAMILIES
+from kato_exporter.runtime.server import listen
+from kato_exporter.runtime.web import create_app
+from kato_exporter.setting_kinds import Address, Duration
+from kato_exporter.settings import Settings, with_settings
+from kato_exporter.stores.errors import StoreError
+from kato_exporter.stores.store import Store
+
+_log = structlog.get_logger("exporter")
+
+
+def main() -> None:
+    """Run the command line; a wrong setting ends it with one line and exit status 2."""
+    try:
+        status = cli.main(prog_name="kato-exporter", standalone_mode=False)
+    except click.ClickException as error:
+        click.echo(f"kato-exporter: {_explain(error)}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _explain(error: click.ClickException) -> str:
+    """Put an error into one line that names the setting in every spelling."""
+    if isinstance(error, click.BadParameter) and isinstance(error.param, click.Option):
+        return f"{error.param.envvar} ({error.param.opts[0]}): {error.message}"
+    return error.format_message()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def cli() -> None:
+    """Watch KATO: sessions, patterns and stores as Prometheus metrics."""
+
+
+@cli.command()
+@with_settings
+def serve(**given: Any) -> None:
+    """Serve /metrics until SIGTERM or Ctrl-C."""
+    settings = _settings(given)
+    configure_logging(settings.log_level, settings.log_format)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    exporter = assemble(settings)
+    with ExitStack() as stack:
+        address = stack.enter_context(_listening(exporter, settings))
+        stack.enter_context(exporter)
+        _log.info("serving", url=f"http://{address}/metrics", version=__version__)
+        stopped.wait()
+        _log.info("ending")
+
+
+@cli.command()
+@with_settings
+def check(**given: Any) -> int:
+    """Try each store once, and print what would be collected and at what price.
+
+    The exit status is 0 only if every configured store answers.
+    """
+    settings = _settings(given)
+    configure_logging("error", settings.log_format)
+    exporter = assemble(settings)
+    answers = [_report(store) for store in exporter.stores]
+    click.echo()
+    _print_collectors(exporter)
+    for store in exporter.stores:
+        store.close()
+    return 0 if all(answers) else 1
+
+
+@cli.command()
+@click.option(
+    "--duration",
+    type=Duration(),
+    metavar="DURATION",
+    help="End by itself after so long, such as 60 or 10m.  [default: on Ctrl-C]",
+)
+@click.option("--seed", type=int, help="Make the same records again.  [default: others each time]")
+def demo(duration: float | None, seed: int | None) -> int:
+    """Run the exporter on embedded servers with a KATO workload."""
+    try:
+        from kato_exporter.demo.run import run_demo  # noqa: PLC0415 - an optional extra
+    except ModuleNotFoundError as error:
+        raise click.UsageError(
+            f"the demo needs {error.name}: pip install 'kato-exporter[demo]'"
+        ) from error
+    return run_demo(duration=duration, seed=seed)
+
+
+def _settings(given: Mapping[str, Any]) -> Settings:
+    settings = Settings.of(given)
+    if settings.redis_url is None and settings.mongo_url is None:
+        raise click.UsageError(
+            "no store is configured: set KATO_HOST (--host) to the host of your KATO, "
+            "or KATO_REDIS_URL and KATO_MONGO_URL"
+        )
+    return settings
+
+
+def _listening(exporter: Exporter, settings: Settings) -> AbstractContextManager[Address]:
+    try:
+        return listen(create_app(exporter.runner), settings.listen)
+    except OSError as error:
+        raise click.UsageError(
+            f"KATO_LISTEN (--listen): cannot listen on {settings.listen} "
+            f"({os.strerror(error.errno or 0)}); give a free HOST:PORT of this machine"
+        ) from error
+
+
+def _report(store: Store) -> bool:
+    """Print what a store says of itself; tell whether it answers."""
+    try:
+        report = store.report()
+    except StoreError as error:
+        click.echo(f"{store.name:9} {store.address:40} no answer: {error}")
+        return False
+    click.echo(f"{store.name:9} {store.address:40} {report.version}")
+    for lack in report.lacking:
+        click.echo(f"{'':9} {lack}")
+    return True
+
+
+def _print_collectors(exporter: Exporter) -> None:
+    row = "{:11} {:9} {:15} {:>14}"
+    click.echo(row.format("collector", "store", "asked", "series at most"))
+    total = 0
+    for collector in exporter.collectors:
+        most = most_series(collector.families, collector.label_limits)
+        total += most
+        cadence = exporter.runner.cadence(collector.name)
+        click.echo(row.format(collector.name, collector.store, cadence, f"{most:,}"))
+    own = most_series(
+        SELF_FAMILIES,
+        {
+            "collector": len(exporter.collectors),
+            "store": len(exporter.stores),
+            "reason": max(
+                (len(collector.skip_reasons) for collector in exporter.collectors), default=1
+            ),
+        },
+    )
+    click.echo(row.format("(itself)", "", "on the scrape", f"{own:,}"))
+    click.echo(row.format("total", "", "", f"{total + own:,}"))

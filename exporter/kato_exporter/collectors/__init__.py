@@ -1,0 +1,1 @@
+"""One module per subject: from a store's data to metric families."""

@@ -1,0 +1,183 @@
+"""The account book of sessions: which are alive, how many began, how many ended and why.
+
+Entries come from two sides. *Events* tell each change as it happens. A *reconciliation* compares
+the book with a scan of the keys, and books what no event has told. Redis promises that a scan
+returns every key that is there from its start to its end, and none that is away for as long; so a
+key that an event names during the scan is judged by the event, and every other by the scan.
+
+Pure and not thread-safe: no clock, no I/O, no lock.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kato_exporter.kato.distribution import Distribution
+from kato_exporter.kato.sessions import SessionHandle, born_at
+
+EndReason = Literal["deleted", "expired", "evicted", "unknown"]
+Change = Literal["created", "ended"]
+
+END_REASONS: tuple[EndReason, ...] = ("deleted", "expired", "evicted", "unknown")
+DURATION_BOUNDS = (1, 5, 15, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 604_800)
+
+_CLOCK_TOLERANCE = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionAccounts:
+    """The state of the book at one moment.
+
+    `active` is None until the first reconciliation has ended, and after a gap in the events until
+    the next one has. `undatable` counts ended sessions whose name gives a birth after their end.
+    """
+
+    active: int | None
+    created: int
+    ended: dict[EndReason, int]
+    missed: dict[Change, int]
+    durations: Distribution
+    undatable: int
+
+
+@dataclass(slots=True)
+class _Scan:
+    """A scan under way: when it began, and what it found that the book does not know."""
+
+    first: bool
+    began_at: float
+    unknown: set[SessionHandle] = field(default_factory=set)
+    ended_meanwhile: set[SessionHandle] = field(default_factory=set)
+
+
+class SessionLedger:
+    """Books every session once at its begin and once at its end.
+
+    The first reconciliation opens the book: what it finds is alive and is not counted as created.
+    From then on `alive at the opening + created - ended = alive now` always holds.
+    """
+
+    def __init__(self) -> None:
+        self._alive: dict[SessionHandle, bool] = {}  # the value: parity of the last scan to see it
+        self._parity = False
+        self._scan: _Scan | None = None
+        self._opened = False
+        self._current = False
+        self._created = 0
+        self._ended: dict[EndReason, int] = dict.fromkeys(END_REASONS, 0)
+        self._missed: dict[Change, int] = {"created": 0, "ended": 0}
+        self._lifetimes = [0] * (len(DURATION_BOUNDS) + 1)
+        self._lifetime_sum = 0.0
+        self._undatable = 0
+
+    def begun(self, session: SessionHandle) -> None:
+        """Book a session whose key an event has called new."""
+        if session in self._alive and not self._opening:
+            self._ended["unknown"] += 1
+            self._missed["ended"] += 1
+        self._created += 1
+        self._enter(session)
+
+    def written(self, session: SessionHandle) -> None:
+        """Book a session that an event has called written, if that was its first time.
+
+        For servers that do not tell new keys from old. While a scan is under way, a session that
+        was born before it is taken as one that the scan would have found.
+        """
+        if session in self._alive:
+            return
+        old = self._scan is not None and born_at(session) < self._scan.began_at
+        if not (old and self._opening):
+            self._created += 1
+            self._missed["created"] += old
+        self._enter(session)
+
+    def ended(self, session: SessionHandle, reason: EndReason, *, at: float) -> None:
+        """Book the end that an event has told, at epoch second `at`."""
+        if session in self._alive:
+            del self._alive[session]
+        elif not self._opening:
+            self._created += 1
+            self._missed["created"] += 1
+        if self._scan is not None:
+            self._scan.unknown.discard(session)
+            self._scan.ended_meanwhile.add(session)
+        self._ended[reason] += 1
+        self._book_lifetime(at - born_at(session))
+
+    def lose_sight(self) -> None:
+        """Note that changes may go unseen; `active` is unknown until reconciled."""
+        self._current = False
+        self._scan = None
+
+    def begin_reconciliation(self, *, at: float) -> None:
+        """Start to compare with a scan, at epoch second `at`; book every event from here on."""
+        self._scan = _Scan(first=not self._opened, began_at=at)
+        self._parity = not self._parity
+
+    def seen(self, sessions: Iterable[SessionHandle]) -> None:
+        """Note sessions that the scan has found; the same one may come more than once."""
+        scan = self._scan_under_way()
+        for session in sessions:
+            if session in self._alive or (scan.first and session not in scan.ended_meanwhile):
+                self._alive[session] = self._parity
+            elif session not in scan.ended_meanwhile:
+                scan.unknown.add(session)
+
+    def finish_reconciliation(self, *, by_events: bool) -> None:
+        """Book what the scan has shown and no event has told.
+
+        Everything that events told before the scan's end must have been booked. `by_events` says
+        that events were to tell every change, so what is booked here is what they missed.
+        """
+        scan = self._scan_under_way()
+        gone = [session for session, parity in self._alive.items() if parity != self._parity]
+        for session in gone:
+            del self._alive[session]
+        self._alive.update(dict.fromkeys(scan.unknown, self._parity))
+        self._ended["unknown"] += len(gone)
+        self._created += len(scan.unknown)
+        if by_events:
+            self._missed["ended"] += len(gone)
+            self._missed["created"] += len(scan.unknown)
+        self._scan = None
+        self._opened = self._current = True
+
+    def accounts(self) -> SessionAccounts:
+        """Give the state of the book."""
+        return SessionAccounts(
+            active=len(self._alive) if self._current else None,
+            created=self._created,
+            ended=dict(self._ended),
+            missed=dict(self._missed),
+            durations=Distribution(DURATION_BOUNDS, tuple(self._lifetimes), self._lifetime_sum),
+            undatable=self._undatable,
+        )
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the book is reconciled and no change has gone unseen since."""
+        return self._current
+
+    @property
+    def _opening(self) -> bool:
+        return self._scan is not None and self._scan.first
+
+    def _scan_under_way(self) -> _Scan:
+        if self._scan is None:
+            raise RuntimeError("no reconciliation has begun")
+        return self._scan
+
+    def _enter(self, session: SessionHandle) -> None:
+        self._alive[session] = self._parity
+        if self._scan is not None:
+            self._scan.unknown.discard(session)
+            self._scan.ended_meanwhile.discard(session)
+
+    def _book_lifetime(self, seconds: float) -> None:
+        if seconds < -_CLOCK_TOLERANCE:
+            self._undatable += 1
+            return
+        self._lifetimes[bisect_left(DURATION_BOUNDS, seconds)] += 1
+        self._lifetime_sum += max(0.0, seconds)

@@ -1,0 +1,310 @@
+"""The demo: KATO's stores with work on them, the exporter and Prometheus, on this machine alone."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from qdrant_client import QdrantClient
+from redis import Redis, RedisError
+from rich.console import Console
+
+from kato_exporter.demo.servers import (
+    LOOPBACK,
+    Server,
+    ServerError,
+    StartCancelledError,
+    answers_http,
+    free_port,
+    start_mongod,
+    start_prometheus,
+    start_valkey,
+)
+from kato_exporter.demo.shapes import Document
+from kato_exporter.demo.workload import DEFAULT_RATE, Workload
+
+EXPORTER_PORT = 9898
+PROMETHEUS_PORT = 9090
+
+_SCRAPE_INTERVAL = "5s"
+_LOOK_AFTER_SECONDS = 0.25
+_STORE_TIMEOUT_SECONDS = 2
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class PartLostError(RuntimeError):
+    """A part of the demo ended by itself, or a store refused the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of what the demo tells: what it is, where it is, and what is odd about it."""
+
+    name: str
+    place: str
+    remark: str = ""
+
+    def __str__(self) -> str:
+        remark = f"   ({self.remark})" if self.remark else ""
+        return f"{self.name:<12}{self.place}{remark}"
+
+
+class Ending:
+    """Whether the demo is to end: a signal asked for it, or its time is over."""
+
+    def __init__(self, duration: float | None) -> None:
+        self._asked = False
+        self._duration = duration
+        self._deadline: float | None = None
+
+    def __str__(self) -> str:
+        return "Ctrl-C ends it" if self._duration is None else f"ends after {self._duration:g} s"
+
+    def ask(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Ask for the end; fit to be a signal's handler, and repeatable."""
+        self._asked = True
+
+    def start_the_clock(self) -> None:
+        """Let the duration, in seconds, begin now."""
+        if self._duration is not None:
+            self._deadline = time.monotonic() + self._duration
+
+    def asked(self) -> bool:
+        """Tell whether a signal has asked for the end."""
+        return self._asked
+
+    def due(self) -> bool:
+        """Tell whether to end, for either reason."""
+        return self._asked or (self._deadline is not None and time.monotonic() >= self._deadline)
+
+    def within(self, seconds: float) -> bool:
+        """Sleep the seconds given, less when the end comes before; tell whether to end."""
+        wake = time.monotonic() + seconds
+        while not self.due() and (left := wake - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+        return self.due()
+
+
+def run_demo(*, duration: float | None, seed: int | None, rate: float = DEFAULT_RATE) -> int:
+    """Run the demo until Ctrl-C, SIGTERM, SIGHUP or the end of `duration` (seconds, from ready).
+
+    Starts Valkey and MongoDB with invented knowledge and sessions, an in-process Qdrant, the
+    exporter, and Prometheus where it is on the PATH; then works on the stores `rate` steps a
+    second, the same work for the same `seed`. Tells on stdout where each part is; progress and
+    errors go to stderr. Gives the exit status: 0, or 1 when a part could not start or was lost.
+    No process and no file is left in either case. To be called from the main thread.
+    """
+    console = Console(stderr=True)
+    ending = Ending(duration)
+    try:
+        with (
+            _asked_by_signals(ending),
+            TemporaryDirectory(prefix="kato-demo-") as directory,
+            ExitStack() as parts,
+        ):
+            Demo(Path(directory), parts, ending, console).run(seed=seed, rate=rate)
+    except StartCancelledError:
+        return 0
+    except (ServerError, PartLostError) as error:
+        console.print(
+            f"kato-exporter demo: {error}",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 1
+    return 0
+
+
+class Demo:
+    """The parts of a running demo; what it starts is entered into an `ExitStack` that stops it."""
+
+    def __init__(self, directory: Path, parts: ExitStack, ending: Ending, console: Console) -> None:
+        """Take the directory for all files, which the caller removes after closing `parts`."""
+        self._directory = directory
+        self._parts = parts
+        self._ending = ending
+        self._console = console
+        self._servers: list[Server] = []
+        self._told: list[Part] = []
+
+    def run(self, *, seed: int | None, rate: float) -> None:
+        """Start everything, tell where it is, and work until the end.
+
+        Raises `ServerError` where a part does not start, `StartCancelledError` when asked to end
+        meanwhile, and `PartLostError` when one is lost later.
+        """
+        with self._console.status("starting Valkey") as progress:
+            redis = self._start_redis()
+            progress.update("starting MongoDB")
+            mongo = self._start_mongodb()
+            progress.update("learning patterns")
+            workload = self._fill_stores(redis, mongo, seed)
+            progress.update("starting the exporter")
+            exporter = self._start_exporter()
+            progress.update("starting Prometheus")
+            self._start_prometheus(exporter)
+        self._tell()
+        self._ending.start_the_clock()
+        self._work(workload, rate)
+
+    def _start_redis(self) -> Redis:
+        server = self._keep(start_valkey(self._directory / "valkey", cancelled=self._ending.asked))
+        redis = Redis.from_url(
+            server.url,
+            socket_timeout=_STORE_TIMEOUT_SECONDS,
+            socket_connect_timeout=_STORE_TIMEOUT_SECONDS,
+        )
+        self._parts.callback(redis.close)
+        information = redis.info("server")
+        self._told.append(Part("redis", server.url, f"Valkey {information['valkey_version']}"))
+        return redis
+
+    def _start_mongodb(self) -> MongoClient[Document]:
+        server = self._keep(start_mongod(self._directory / "mongodb", cancelled=self._ending.asked))
+        mongo: MongoClient[Document] = self._parts.enter_context(
+            MongoClient(
+                server.url,
+                serverSelectionTimeoutMS=_STORE_TIMEOUT_SECONDS * 1000,
+                timeoutMS=_STORE_TIMEOUT_SECONDS * 1000,
+            )
+        )
+        version = mongo.server_info()["version"]
+        self._told.append(Part("mongodb", server.url, f"MongoDB {version}"))
+        return mongo
+
+    def _fill_stores(
+        self, redis: Redis, mongo: MongoClient[Document], seed: int | None
+    ) -> Workload:
+        qdrant = QdrantClient(":memory:")
+        self._parts.callback(qdrant.close)
+        workload = Workload(redis, mongo, qdrant, seed=seed)
+        with self._losses_explained():
+            workload.fill()
+        collections = len(qdrant.get_collections().collections)
+        self._told.append(Part("qdrant", f"in process, {collections} collections"))
+        return workload
+
+    def _start_exporter(self) -> Server:
+        port, remark = _port_near(EXPORTER_PORT)
+        redis, mongo = (part.place for part in self._told if part.name in {"redis", "mongodb"})
+        exporter = Server(
+            "the exporter",
+            [sys.executable, "-m", "kato_exporter", "serve"],
+            directory=self._directory / "exporter",
+            port=port,
+            url=f"http://{LOOPBACK}:{port}",
+            answers=answers_http("/-/ready"),
+            environment=_environment_without_kato()
+            | {
+                "KATO_REDIS_URL": redis,
+                "KATO_MONGO_URL": mongo,
+                "KATO_LISTEN": f"{LOOPBACK}:{port}",
+                "KATO_REDIS_MANAGE_NOTIFICATIONS": "true",
+                "KATO_KNOWLEDGE_INTERVAL": "2s",
+                "KATO_PATTERNS_INTERVAL": "5s",
+            },
+        )
+        self._keep(exporter.start(self._ending.asked))
+        self._told.insert(0, Part("exporter", f"{exporter.url}/metrics", remark))
+        return exporter
+
+    def _start_prometheus(self, exporter: Server) -> None:
+        if shutil.which("prometheus") is None:
+            self._told.insert(1, Part("prometheus", "left out: not on the PATH"))
+            return
+        port, remark = _port_near(PROMETHEUS_PORT)
+        directory = self._directory / "prometheus"
+        directory.mkdir()
+        config = directory / "prometheus.yml"
+        config.write_text(prometheus_config(f"{LOOPBACK}:{exporter.port}"))
+        server = start_prometheus(directory, config, port=port, cancelled=self._ending.asked)
+        self._keep(server)
+        self._told.insert(1, Part("prometheus", server.url, remark))
+
+    def _keep(self, server: Server) -> Server:
+        self._servers.append(self._parts.enter_context(server))
+        if self._ending.asked():
+            raise StartCancelledError("the demo was asked to end")
+        return server
+
+    def _tell(self) -> None:
+        for part in self._told:
+            print(part)  # noqa: T201 - the command's output
+        print(self._ending, flush=True)  # noqa: T201 - likewise
+
+    def _work(self, workload: Workload, rate: float) -> None:
+        look_after = time.monotonic()
+
+        def wait(seconds: float) -> bool:
+            nonlocal look_after
+            if time.monotonic() >= look_after:
+                self._raise_if_lost()
+                look_after = time.monotonic() + _LOOK_AFTER_SECONDS
+            return self._ending.within(seconds)
+
+        with self._losses_explained():
+            workload.run(wait, rate=rate)
+
+    @contextmanager
+    def _losses_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, PyMongoError) as error:
+            self._raise_if_lost()
+            raise PartLostError(f"a store refused the work: {error}") from error
+
+    def _raise_if_lost(self) -> None:
+        for server in self._servers:
+            if not server.alive:
+                raise PartLostError(
+                    f"{server.name} ended with status {server.status}; the end of its log:\n"
+                    f"{server.log_tail()}"
+                )
+
+
+def prometheus_config(target: str) -> str:
+    """Write a Prometheus configuration, as JSON, that scrapes one exporter at `host:port`."""
+    return json.dumps(
+        {
+            "global": {"scrape_interval": _SCRAPE_INTERVAL, "scrape_timeout": _SCRAPE_INTERVAL},
+            "scrape_configs": [{"job_name": "kato", "static_configs": [{"targets": [target]}]}],
+        },
+        indent=2,
+    )
+
+
+def _port_near(preferred: int) -> tuple[int, str]:
+    """Give the preferred port, or a free one and the remark that the other is taken."""
+    port = free_port(preferred)
+    return port, "" if port == preferred else f"{preferred} is taken"
+
+
+def _environment_without_kato() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("KATO_")}
+
+
+@contextmanager
+def _asked_by_signals(ending: Ending) -> Iterator[None]:
+    """Let signals ask for the end, as often as they come, instead of interrupting."""
+    before = {
+        number: signal.signal(number, ending.ask)
+        for number in _ENDING_SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # nohup
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

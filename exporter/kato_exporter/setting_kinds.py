@@ -1,0 +1,185 @@
+"""The kinds of values that settings take: what is right, and how to say so."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+from redis.connection import parse_url as parse_redis_url
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
+_SHORTEST, _LONGEST = 0.1, 86_400.0
+_HIGHEST_PORT = 65_535
+_SECRETS_OF_URL = re.compile(r"(?s)^([^:/?#]*://)?(.*)@|\?.*")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port to listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Kind(click.ParamType[Any]):
+    """A kind of value. `expected` completes the sentence "VALUE is not ...; give ...".
+
+    A value that is not right ends in click.BadParameter with one line that says what is.
+    """
+
+    expected: str
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse what was given; an empty text is kept, it means "none"."""
+        if value == "":
+            return ""
+        try:
+            return self._parse(value)
+        except (ValueError, TypeError, PyMongoError):
+            self.fail(f"{self._shown(value)} is not {self.expected}", param, ctx)
+
+    def _parse(self, value: Any) -> Any:
+        """Turn what was given into the setting's value; raise ValueError or TypeError."""
+        raise NotImplementedError
+
+    def _shown(self, value: object) -> str:
+        """Spell a wrong value for the message."""
+        return repr(value)
+
+
+class _StoreUrl(Kind):
+    """A URL that may carry a user name and a password, which are never shown."""
+
+    name = "url"
+
+    def _shown(self, value: object) -> str:
+        return repr(hide_secrets(str(value)))
+
+
+class RedisUrl(_StoreUrl):
+    """The address of a Redis or Valkey server."""
+
+    expected = (
+        "a Redis URL; give redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://... for TLS, "
+        "or unix:///PATH"
+    )
+
+    def _parse(self, value: Any) -> str:
+        parts = urlsplit(value)
+        options: dict[str, Any] = parse_redis_url(value)  # type: ignore[no-untyped-call]
+        if parts.scheme == "unix" and not options.get("path"):
+            raise ValueError("no path")
+        if parts.scheme != "unix" and not options.get("host"):
+            raise ValueError("no host")
+        return str(value)
+
+
+class MongoUrl(_StoreUrl):
+    """The address of a mongod, a replica set or a mongos."""
+
+    expected = (
+        "a MongoDB URL; give mongodb://[USER:PASSWORD@]HOST[:PORT][,HOST...][/?OPTIONS] "
+        "or mongodb+srv://HOST"
+    )
+
+    def _parse(self, value: Any) -> str:
+        if value.startswith("mongodb+srv://"):  # parsing it would ask the DNS
+            if not urlsplit(value).hostname:
+                raise ValueError("no host")
+        else:
+            parse_uri(value)
+        return str(value)
+
+
+class Host(Kind):
+    """The name or the IP address of a host."""
+
+    name = "host"
+    expected = "a host name or an IP address; give one without a scheme, a port or a path"
+
+    def _parse(self, value: Any) -> str:
+        bare = value.strip("[]")
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.%]+", bare):
+            raise ValueError(value)
+        return f"[{bare}]" if ":" in bare else bare
+
+
+class ListenAddress(Kind):
+    """Where to listen."""
+
+    name = "host:port"
+    expected = "an address to listen on; give HOST:PORT, such as 127.0.0.1:9898 or [::]:9898"
+
+    def _parse(self, value: Any) -> Address:
+        if isinstance(value, Address):
+            return value
+        host, colon, port = value.rpartition(":")
+        if not (colon and port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT):
+            raise ValueError(value)
+        if ":" in host and not (host.startswith("[") and host.endswith("]")):
+            raise ValueError(value)
+        return Address(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - asked for
+
+
+class Duration(Kind):
+    """A time span, in seconds."""
+
+    name = "duration"
+    expected = "a duration from 100ms to 24h; give a number with ms, s, m or h, such as 30s"
+
+    def _parse(self, value: Any) -> float:
+        match = _DURATION.fullmatch(str(value).strip())
+        if match is None:
+            raise ValueError(value)
+        seconds = float(match[1]) * _SECONDS[match[2] or "s"]
+        if not _SHORTEST <= seconds <= _LONGEST:
+            raise ValueError(value)
+        return seconds
+
+
+class Share(Kind):
+    """A part of a whole."""
+
+    name = "share"
+    expected = "a share; give a number above 0 and at most 1, such as 0.1"
+
+    def _parse(self, value: Any) -> float:
+        share = float(value)
+        if not (math.isfinite(share) and 0 < share <= 1):
+            raise ValueError(value)
+        return share
+
+
+class Names(Kind):
+    """One or several of a set of names, without an order."""
+
+    name = "names"
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self.known = known
+        self.expected = f"a list of known names; give some of {', '.join(known)}, with commas"
+
+    def _parse(self, value: Any) -> frozenset[str]:
+        if isinstance(value, frozenset):
+            return value
+        given = value.split(",") if isinstance(value, str) else value
+        names = frozenset(name.strip() for name in given)
+        if not names <= frozenset(self.known):
+            raise ValueError(value)
+        return names
+
+
+def hide_secrets(url: str) -> str:
+    """Put `***` where a URL may carry a user name, a password or options."""
+    return _SECRETS_OF_URL.sub(
+        lambda match: f"{match[1] or ''}***@" if match[2] is not None else "?***", url
+    )

@@ -1,0 +1,290 @@
+"""Every setting, once: its flag, its environment variable and its place in the settings file.
+
+The name `redis_url` is spelled `--redis-url`, `KATO_REDIS_URL` and `url` under `[redis]`. A flag
+wins over the environment, and the environment over the file. Of a secret, `redis_url_file` names
+a file that holds it.
+"""
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import click
+
+from kato_exporter.setting_kinds import (
+    Address,
+    Duration,
+    Host,
+    ListenAddress,
+    MongoUrl,
+    Names,
+    RedisUrl,
+    Share,
+)
+
+COLLECTORS = ("sessions", "redis", "knowledge", "patterns")
+
+_ENVIRONMENT_PREFIX = "KATO_"
+_TABLES = frozenset({"redis", "mongo", "web", "sessions", "knowledge", "patterns", "log"})
+_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _setting(
+    kind: click.ParamType[Any], text: str, *, default: Any = None, secret: bool = False
+) -> Any:
+    return dataclasses.field(
+        default=default, metadata={"kind": kind, "help": text, "secret": secret}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user has set, checked. Durations are in seconds; a store without URL is None."""
+
+    host: str | None = _setting(
+        Host(), "Host of a KATO whose stores listen on their usual ports; fills each URL not set."
+    )
+    redis_url: str | None = _setting(
+        RedisUrl(), "Redis, where KATO keeps sessions. Empty: not configured.", secret=True
+    )
+    mongo_url: str | None = _setting(
+        MongoUrl(), "MongoDB, where KATO keeps knowledge. Empty: not configured.", secret=True
+    )
+    listen: Address = _setting(
+        ListenAddress(), "Where to serve /metrics.", default=Address("127.0.0.1", 9898)
+    )
+    web_config_file: Path | None = _setting(
+        _FILE, "TLS and users for /metrics, in the format of Prometheus's exporter-toolkit."
+    )
+    collectors: frozenset[str] = _setting(
+        Names(COLLECTORS), "The collectors that run.", default=frozenset(COLLECTORS)
+    )
+    store_timeout: float = _setting(
+        Duration(), "Patience with a store, for a connection and for a cheap answer.", default=3.0
+    )
+    query_timeout: float = _setting(
+        Duration(), "Limit of one scheduled query, on the server too.", default=30.0
+    )
+    load_share: float = _setting(
+        Share(), "Part of the time that a scheduled collector may spend on its store.", default=0.1
+    )
+    sessions_interval: float = _setting(
+        Duration(), "From one scan of the session keys to the next.", default=30.0
+    )
+    redis_manage_notifications: bool = _setting(
+        click.BOOL,
+        "May turn on the keyspace notifications that exact session counts need; "
+        "turned off again at the end.",
+        default=False,
+    )
+    knowledge_interval: float = _setting(
+        Duration(), "From one count of the knowledge bases to the next.", default=10.0
+    )
+    knowledge_most_kbs: int = _setting(
+        click.IntRange(min=1),
+        "Knowledge bases with series of their own; the rest is summed up as `other`.",
+        default=1000,
+    )
+    patterns_interval: float = _setting(
+        Duration(), "From one reading of all patterns to the next.", default=60.0
+    )
+    patterns_top: int = _setting(
+        click.IntRange(min=1, max=1000),
+        "Patterns of each knowledge base with a series of their own, the most frequent ones.",
+        default=10,
+    )
+    log_level: str = _setting(
+        click.Choice(["debug", "info", "warning", "error"]), "Least level to log.", default="info"
+    )
+    log_format: str = _setting(
+        click.Choice(["logfmt", "json"]), "Format of the log on standard error.", default="logfmt"
+    )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Complete what the command line, the environment and the file have given.
+
+        Secrets come from their files, and URLs that are not set from `host`; an empty text ends up
+        as None. Raises click.UsageError.
+        """
+        values: dict[str, Any] = {spec.name: _or_secret_file(spec, given) for spec in specs()}
+        host = values["host"] or None
+        for name, usual in _USUAL_URLS.items():
+            if values[name] is None and host:
+                values[name] = usual.format(host=host)
+        completed: dict[str, Any] = {
+            name: None if value == "" else value for name, value in values.items()
+        }
+        return cls(**completed)
+
+
+_USUAL_URLS = {"redis_url": "redis://{host}:6379/0", "mongo_url": "mongodb://{host}:27017"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """How one setting is given and explained."""
+
+    name: str
+    kind: click.ParamType[Any]
+    help: str
+    default: Any
+    secret: bool
+
+    @property
+    def given_default(self) -> Any:
+        """The default as a user would give it; None where there is none."""
+        if isinstance(self.kind, Names):
+            return ",".join(self.kind.known)
+        if isinstance(self.kind, Duration):
+            return f"{self.default:g}s"
+        return str(self.default) if isinstance(self.default, Address) else self.default
+
+    @property
+    def flag(self) -> str:
+        """The command line's spelling."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment's spelling."""
+        return _ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def place(self) -> tuple[str | None, str]:
+        """The settings file's spelling: the table, None for the top, and the key."""
+        table, _, key = self.name.partition("_")
+        return (table, key) if key and table in _TABLES else (None, self.name)
+
+
+def specs() -> Iterator[Spec]:
+    """Give all settings, in the order in which they are explained."""
+    for field in dataclasses.fields(Settings):
+        meta = field.metadata
+        yield Spec(field.name, meta["kind"], meta["help"], field.default, meta["secret"])
+
+
+class _StoreUrlOption(click.Option):
+    """An option whose variable may be set to nothing, which means: not configured."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002
+        return os.environ.get(str(self.envvar))
+
+
+def with_settings(command: Command) -> Command:
+    """Give a command one option per setting, and the one that names the settings file."""
+    for spec in reversed(list(specs())):
+        command = _option(spec)(command)
+        if spec.secret:
+            command = _secret_file_option(spec)(command)
+    return click.option(
+        "--config-file",
+        envvar=f"{_ENVIRONMENT_PREFIX}CONFIG_FILE",
+        show_envvar=True,
+        type=_FILE,
+        is_eager=True,
+        expose_value=False,
+        callback=_read_settings_file,
+        help="Settings file, in TOML.",
+    )(command)
+
+
+def _option(spec: Spec) -> Callable[[Command], Command]:
+    flags = f"{spec.flag}/--no{spec.flag[1:]}" if spec.kind is click.BOOL else spec.flag
+    return click.option(
+        flags,
+        spec.name,
+        cls=_StoreUrlOption if isinstance(spec.kind, RedisUrl | MongoUrl) else click.Option,
+        envvar=spec.variable,
+        show_envvar=True,
+        type=spec.kind,
+        default=spec.given_default,
+        show_default=spec.default is not None,
+        help=spec.help,
+    )
+
+
+def _secret_file_option(spec: Spec) -> Callable[[Command], Command]:
+    return click.option(
+        f"{spec.flag}-file",
+        f"{spec.name}_file",
+        envvar=f"{spec.variable}_FILE",
+        show_envvar=True,
+        type=_FILE,
+        help=f"File that holds the value of {spec.flag}.",
+    )
+
+
+def _read_settings_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Make the file's values the defaults of the options; click.BadParameter where it is wrong."""
+    if path is None:
+        return
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{path} is not TOML: {error}", ctx, param) from error
+    places = {spec.place: spec.name for spec in specs()}
+    places |= {
+        (table, f"{key}_file"): f"{name}_file"
+        for spec in specs()
+        if spec.secret
+        for (table, key), name in [(spec.place, spec.name)]
+    }
+    ctx.default_map = {
+        places[place]: value
+        for place, value in _entries(content)
+        if _known(place, places, path, ctx, param)
+    }
+
+
+def _entries(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str | None, str], Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from (((key, inner), entry) for inner, entry in value.items())
+        else:
+            yield (None, key), value
+
+
+def _known(
+    place: tuple[str | None, str],
+    places: Mapping[tuple[str | None, str], str],
+    path: Path,
+    ctx: click.Context,
+    param: click.Parameter,
+) -> bool:
+    if place in places:
+        return True
+    spelled = {_spelled(known): known for known in places}
+    near = difflib.get_close_matches(_spelled(place), spelled, n=1)
+    hint = f"; did you mean {near[0]}?" if near else "; docs/settings.md lists all"
+    raise click.BadParameter(f"{path}: there is no setting {_spelled(place)}{hint}", ctx, param)
+
+
+def _spelled(place: tuple[str | None, str]) -> str:
+    table, key = place
+    return f"[{table}] {key}" if table else key
+
+
+def _or_secret_file(spec: Spec, given: Mapping[str, Any]) -> Any:
+    """Give a setting's value, read from its file where one is named."""
+    value = given[spec.name]
+    path: Path | None = given.get(f"{spec.name}_file")
+    if path is None:
+        return value
+    if value is not None:
+        raise click.UsageError(
+            f"{spec.variable} and {spec.variable}_FILE are both set; give one of them"
+        )
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+        return spec.kind.convert(secret, None, None)
+    except (UnicodeDecodeError, click.BadParameter) as error:
+        reason = error.message if isinstance(error, click.BadParameter) else "it is not text"
+        raise click.UsageError(f"{spec.variable}_FILE: in {path}, {reason}") from error

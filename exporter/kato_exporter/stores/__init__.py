@@ -1,0 +1,1 @@
+"""One module per store: open, ask, time out; plain typed data comes out."""

@@ -1,0 +1,248 @@
+"""Redis and Valkey: server facts, the session keys, and the feed of keyspace events."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.client import PubSub
+from redis.retry import Retry
+
+from kato_exporter.kato.sessions import SESSION_KEY_MATCH
+from kato_exporter.stores.deadline import Deadline
+from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.store import StoreReport
+
+InfoSections = Mapping[str, Any]
+"""The reply to INFO: field to number or text; a field with parts is a mapping itself."""
+
+Keyevent = Literal["new", "set", "del", "expired", "evicted"]
+
+_RECONNECT_BACKOFF = ExponentialWithJitterBackoff(base=0.5, cap=15)
+_FIRST_WITH_NEW_EVENT = (7, 0)
+_SCAN_COUNT = 1_000
+_ALIAS_A = "g$lshzxetd"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """What happened to a key, as Redis told it."""
+
+    event: Keyevent
+    key: bytes
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    try:
+        yield
+    except redis.exceptions.NoPermissionError as error:
+        raise QueryError(f"not permitted: {error}") from error
+    except redis.exceptions.AuthenticationError as error:
+        raise StoreError(f"authentication failed: {error}") from error
+    except redis.exceptions.ResponseError as error:
+        raise QueryError(str(error)) from error
+    except (redis.exceptions.RedisError, OSError, ValueError) as error:
+        raise StoreError(str(error) or type(error).__name__) from error
+
+
+def reconnect_pause(failures: int) -> float:
+    """Give the seconds to wait after so many failures in a row: more each time, and random."""
+    return _RECONNECT_BACKOFF.compute(failures)
+
+
+class RedisStore:
+    """A Redis-compatible server, by URL (`redis://`, `rediss://` or `unix://`).
+
+    `timeout` in seconds bounds every connection attempt and every reply.
+    """
+
+    name = "redis"
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._client = self._open(retries=1)
+        self.database = int(self._client.get_connection_kwargs().get("db") or 0)
+
+    @property
+    def address(self) -> str:
+        """Where it is, without user name, password or options."""
+        parts = urlsplit(self._url)
+        if parts.scheme == "unix":
+            return f"unix://{parts.path}"
+        return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}/{self.database}"
+
+    def probe(self, deadline: Deadline) -> None:
+        """Send PING; raise StoreError where no PONG comes."""
+        del deadline  # the socket's own time limit holds
+        with _redis_errors():
+            self._client.ping()
+
+    def report(self) -> StoreReport:
+        """Ask for the version and try what the collectors do; raise StoreError."""
+        info = self.info()
+        product = "Valkey" if "valkey_version" in info else "Redis"
+        version = info.get("valkey_version", info.get("redis_version", "of unknown version"))
+        lacking = []
+        with _redis_errors():
+            try:
+                self._client.scan(0, match=SESSION_KEY_MATCH, count=1)
+            except redis.exceptions.NoPermissionError:
+                lacking.append("SCAN is not permitted: no session can be counted")
+            try:
+                self._subscribe_once()
+            except redis.exceptions.NoPermissionError:
+                lacking.append(
+                    "SUBSCRIBE to __keyevent@*__:* is not permitted: "
+                    "sessions are counted by scan only"
+                )
+        return StoreReport(version=f"{product} {version}", lacking=tuple(lacking))
+
+    def info(self) -> InfoSections:
+        """Ask INFO for its default sections."""
+        with _redis_errors():
+            return cast("InfoSections", self._client.info())
+
+    def tells_new_keys(self) -> bool:
+        """Tell whether the server has the event `new` (Redis from 7.0, every Valkey)."""
+        with _redis_errors():
+            major, minor, *_ = str(self._client.info("server")["redis_version"]).split(".")
+            return (int(major), int(minor)) >= _FIRST_WITH_NEW_EVENT
+
+    def clock_offset(self) -> float:
+        """Give how many seconds the server's clock is ahead of ours, half a round trip off."""
+        with _redis_errors():
+            before = time.time()
+            seconds, microseconds = self._client.time()
+            after = time.time()
+        return seconds + microseconds / 1e6 - (before + after) / 2
+
+    def scan_sessions(self, cursor: int) -> tuple[int, list[bytes]]:
+        """Take one step of a SCAN for session keys: the next cursor, 0 at the end, and keys."""
+        with _redis_errors():
+            return cast(
+                "tuple[int, list[bytes]]",
+                self._client.scan(cursor, match=SESSION_KEY_MATCH, count=_SCAN_COUNT),
+            )
+
+    def notification_flags(self) -> frozenset[str]:
+        """Read which classes of keyspace events are on; QueryError where CONFIG is refused."""
+        with _redis_errors():
+            reply = cast(
+                "dict[str, str]",
+                self._client.config_get("notify-keyspace-events"),
+            )
+        flags = reply.get("notify-keyspace-events", "")
+        return frozenset(flags.replace("A", _ALIAS_A))
+
+    def set_notification_flags(self, flags: frozenset[str]) -> None:
+        """Turn on exactly these classes of keyspace events; QueryError where refused."""
+        with _redis_errors():
+            self._client.config_set("notify-keyspace-events", "".join(sorted(flags)))
+
+    def session_events(self, events: tuple[Keyevent, ...]) -> "SessionEventFeed":
+        """Subscribe to these events of the database; every one from now on is delivered."""
+        return SessionEventFeed(
+            self._open(retries=0), database=self.database, events=events, timeout=self._timeout
+        )
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self._client.close()
+
+    def _open(self, *, retries: int) -> redis.Redis:
+        """Make a client; one retry renews a pooled connection that the server has closed."""
+        return redis.Redis.from_url(
+            self._url,
+            socket_timeout=self._timeout,
+            socket_connect_timeout=self._timeout,
+            socket_keepalive=True,
+            client_name="kato-exporter",
+            retry=Retry(NoBackoff(), retries, supported_errors=(redis.exceptions.ConnectionError,)),
+        )
+
+    def _subscribe_once(self) -> None:
+        with self._client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+            pubsub.subscribe(f"__keyevent@{self.database}__:new")
+            pubsub.get_message(timeout=self._timeout)
+
+
+class SessionEventFeed:
+    """A subscription to keyspace events; it never reconnects by itself, so no gap goes unseen."""
+
+    def __init__(
+        self, client: redis.Redis, *, database: int, events: tuple[Keyevent, ...], timeout: float
+    ) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._early: list[SessionEvent] = []
+        self._prefix = f"__keyevent@{database}__:".encode()
+        with _redis_errors():
+            self._pubsub: PubSub = client.pubsub()  # type: ignore[no-untyped-call]
+        try:
+            self._await_subscription([self._prefix + event.encode() for event in events])
+        except StoreError:
+            self.close()
+            raise
+
+    def next(self, timeout: float) -> SessionEvent | None:
+        """Wait for the next event; None after `timeout` seconds without one."""
+        if self._early:
+            return self._early.pop(0)
+        message = self._read(timeout)
+        return self._event(message) if message is not None else None
+
+    def catch_up(self) -> list[SessionEvent]:
+        """Give every event that the server has sent before this call.
+
+        A PING on the same connection is answered behind them. Its answer is also the proof that
+        the connection is alive: StoreError where none comes in time.
+        """
+        with _redis_errors():
+            self._pubsub.ping()
+        events, self._early = self._early, []
+        deadline = Deadline.after(self._timeout)
+        while True:
+            message = self._read(deadline.remaining)
+            if message is not None and message["type"] == "pong":
+                return events
+            event = self._event(message) if message is not None else None
+            if event is not None:
+                events.append(event)
+            elif deadline.expired:
+                raise StoreError(f"the event feed gave no sign of life for {self._timeout:g} s")
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._pubsub.close()
+        self._client.close()
+
+    def _await_subscription(self, channels: list[bytes]) -> None:
+        with _redis_errors():
+            self._pubsub.subscribe(*channels)
+        missing = set(channels)
+        deadline = Deadline.after(self._timeout)
+        while missing:
+            message = self._read(deadline.remaining)
+            if message is None:
+                if deadline.expired:
+                    raise StoreError("the subscription to keyspace events was not confirmed")
+            elif message["type"] == "subscribe":
+                missing.discard(message["channel"])
+            elif (event := self._event(message)) is not None:
+                self._early.append(event)
+
+    def _read(self, timeout: float) -> dict[str, Any] | None:
+        with _redis_errors():
+            return cast("dict[str, Any] | None", self._pubsub.get_message(timeout=timeout))
+
+    def _event(self, message: dict[str, Any]) -> SessionEvent | None:
+        if message["type"] != "message":
+            return None
+        event = message["channel"].removeprefix(self._prefix).decode()
+        return SessionEvent(event, message["data"])
