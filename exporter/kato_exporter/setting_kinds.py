@@ -74,12 +74,14 @@ class RedisUrl(_StoreUrl):
     )
 
     def _parse(self, value: Any) -> str:
-        parts = urlsplit(value)
+        parts = urlsplit(str(value))
         options: dict[str, Any] = parse_redis_url(value)  # type: ignore[no-untyped-call]
         if parts.scheme == "unix" and not options.get("path"):
             raise ValueError("no path")
         if parts.scheme != "unix" and not options.get("host"):
             raise ValueError("no host")
+        if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path, re.ASCII):
+            raise ValueError("no database number")
         return str(value)
 
 
@@ -92,7 +94,7 @@ class MongoUrl(_StoreUrl):
     )
 
     def _parse(self, value: Any) -> str:
-        if value.startswith("mongodb+srv://"):  # parsing it would ask the DNS
+        if str(value).startswith("mongodb+srv://"):  # parsing it would ask the DNS
             if not urlsplit(value).hostname:
                 raise ValueError("no host")
         else:
@@ -107,7 +109,7 @@ class Host(Kind):
     expected = "a host name or an IP address; give one without a scheme, a port or a path"
 
     def _parse(self, value: Any) -> str:
-        bare = value.strip("[]")
+        bare = str(value).strip("[]")
         if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.%]+", bare):
             raise ValueError(value)
         return f"[{bare}]" if ":" in bare else bare
@@ -122,7 +124,7 @@ class ListenAddress(Kind):
     def _parse(self, value: Any) -> Address:
         if isinstance(value, Address):
             return value
-        host, colon, port = value.rpartition(":")
+        host, colon, port = str(value).rpartition(":")
         if not (colon and port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT):
             raise ValueError(value)
         if ":" in host and not (host.startswith("[") and host.endswith("]")):

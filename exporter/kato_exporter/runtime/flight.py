@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -24,7 +25,7 @@ class Flight(Generic[T]):
         self._question = question
         self._executor = executor
         self._lock = threading.Lock()
-        self._run: Future[Outcome[T]] | None = None
+        self._run: Future[Outcome[T] | None] | None = None
         self._run_deadline = Deadline.after(0)
 
     def board(self, deadline: Deadline) -> "Seat[T]":
@@ -32,26 +33,32 @@ class Flight(Generic[T]):
         with self._lock:
             if self._run is None or self._run.done():
                 self._run_deadline = deadline
-                self._run = self._executor.submit(self._question.put, deadline)
+                self._run = self._executor.submit(self._fly, deadline)
             return Seat(self._run, self._run_deadline)
+
+    def _fly(self, deadline: Deadline) -> Outcome[T] | None:
+        """Ask, and drop an answer that comes late."""
+        outcome = self._question.put(deadline)
+        return None if deadline.expired else outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Seat(Generic[T]):
     """A place on a run, for one who waits until a deadline of its own at most."""
 
-    run: "Future[Outcome[T]]"
+    run: "Future[Outcome[T] | None]"
     run_deadline: Deadline
 
     def outcome(self, deadline: Deadline) -> Outcome[T]:
         """Wait for the run's end, but past neither deadline."""
         began = time.monotonic()
-        try:
-            return self.run.result(min(deadline.remaining, self.run_deadline.remaining))
-        except FutureTimeoutError:
-            return Outcome(
-                answer=None,
-                error="no answer before the deadline",
-                duration=time.monotonic() - began,
-                finished_at=time.time(),
-            )
+        with suppress(FutureTimeoutError):
+            outcome = self.run.result(min(deadline.remaining, self.run_deadline.remaining))
+            if outcome is not None:
+                return outcome
+        return Outcome(
+            answer=None,
+            error="no answer before the deadline",
+            duration=time.monotonic() - began,
+            finished_at=time.time(),
+        )

@@ -61,6 +61,7 @@ class Schedule:
             for name, collector in collectors.items()
         }
         self._lock = threading.Lock()
+        self._stopped = False
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(max(1, len(collectors)))},
             job_defaults={"misfire_grace_time": None},
@@ -75,6 +76,9 @@ class Schedule:
 
     def stop(self) -> None:
         """Start nothing more; a run under way is not waited for."""
+        with self._lock:
+            self._stopped = True
+        self._scheduler.remove_all_jobs()  # else one may start while the threads are given back
         self._scheduler.shutdown(wait=False)
 
     def interval(self, name: str) -> float:
@@ -99,9 +103,11 @@ class Schedule:
                 self._plan(name, timetable.earliest)
 
     def _plan(self, name: str, at: datetime) -> None:
-        self._scheduler.add_job(
-            self._run, "date", run_date=at, args=[name], id=name, replace_existing=True
-        )
+        with self._lock:
+            if not self._stopped:
+                self._scheduler.add_job(
+                    self._run, "date", run_date=at, args=[name], id=name, replace_existing=True
+                )
 
     def _run(self, name: str) -> None:
         timetable = self._timetables[name]

@@ -1,0 +1,23 @@
+.PHONY: help demo test docs lock
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Run the exporter on embedded servers; DEMO_ARGS="--duration 60 --seed 7"
+	@scripts/prepare demo
+	@exec .venv/bin/kato-exporter demo $(DEMO_ARGS)
+
+test: ## Lint, check types and run all tests; TEST_ARGS="-k sessions"
+	@exec scripts/test $(TEST_ARGS)
+
+docs: ## Make docs/metrics.md and docs/settings.md from the code
+	@scripts/prepare test
+	@.venv/bin/python -m kato_exporter.reference docs
+
+lock: ## Renew the locked requirements
+	@.venv/bin/python -m pip install --quiet 'uv>=0.8'
+	@for extra in run demo test; do \
+	  .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-annotate pyproject.toml \
+	    $$([ $$extra = run ] || echo --extra $$extra) --output-file requirements/$$extra.txt; \
+	done

@@ -1,0 +1,328 @@
+"""The runtime on collectors and stores that do as they are told."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from flask.testing import FlaskClient
+
+from kato_exporter.collectors.collector import Collection
+from kato_exporter.collectors.family import Family, Kind
+from kato_exporter.runtime.flight import Flight
+from kato_exporter.runtime.question import Question
+from kato_exporter.runtime.runner import Runner
+from kato_exporter.runtime.schedule import Schedule
+from kato_exporter.runtime.web import create_app
+from kato_exporter.stores.deadline import Deadline
+from kato_exporter.stores.errors import StoreError
+from kato_exporter.stores.store import StoreReport
+
+PATIENCE = 5.0
+
+
+class ToldStore:
+    """A store that is up or down as the test says."""
+
+    def __init__(self, name: str = "redis") -> None:
+        self.name = name
+        self.address = f"{name}://example"
+        self.up = True
+
+    def probe(self, deadline: Deadline) -> None:
+        """Answer, or raise StoreError."""
+        del deadline
+        if not self.up:
+            raise StoreError("down")
+
+    def report(self) -> StoreReport:
+        """Name a version."""
+        return StoreReport(version="1")
+
+    def close(self) -> None:
+        """Have nothing to give back."""
+
+
+class ToldCollector:
+    """A collector that runs what the test says, and counts its runs."""
+
+    label_limits: Mapping[str, int] = {}
+    skip_reasons: Sequence[str] = ("odd",)
+
+    def __init__(
+        self, name: str, ask: Callable[[], float] = lambda: 1.0, store: str = "redis"
+    ) -> None:
+        self.name = name
+        self.store = store
+        self.runs = 0
+        self._ask = ask
+        self._family = Family(name=f"kato_{name}", kind=Kind.GAUGE, help="X.")
+        self.families = (self._family,)
+
+    def collect(self, deadline: Deadline) -> Collection:
+        """Give one family of one value."""
+        del deadline
+        self.runs += 1
+        value = self._ask()
+        return Collection(families=[self._family.sample(value)], skipped={"odd": 2}, dropped=3)
+
+
+def failing() -> float:
+    """Fail as a store does."""
+    raise StoreError("no answer")
+
+
+def faulty() -> float:
+    """Fail as our own code does."""
+    return 1 / 0
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    deadline = Deadline.after(PATIENCE)
+    while not condition():
+        assert not deadline.expired, "it never came true"
+        time.sleep(0.005)
+
+
+@contextmanager
+def running(
+    *collectors: ToldCollector, intervals: Mapping[str, float] | None = None
+) -> Iterator[tuple[Runner, ToldStore]]:
+    """Run collectors on one store."""
+    store = ToldStore()
+    runner = Runner([store], collectors, intervals=intervals or {}, load_share=0.1)
+    runner.start()
+    try:
+        yield runner, store
+    finally:
+        runner.stop()
+
+
+def values(runner: Runner, *names: str, seconds: float = PATIENCE) -> dict[str, float]:
+    """Scrape, and give the samples by their spelling."""
+    chosen = names or tuple(runner.collectors)
+    return {
+        sample.name + "".join(f",{value}" for value in sample.labels.values()): sample.value
+        for family in runner.scrape(Deadline.after(seconds), chosen)
+        for sample in family.samples
+    }
+
+
+def client_of(runner: Runner) -> FlaskClient:
+    """Give a client of the exporter's web application."""
+    return create_app(runner).test_client()
+
+
+def test_a_scrape_shows_what_each_collector_gives() -> None:
+    """Families of all collectors, their success, what they skipped and dropped."""
+    with running(ToldCollector("a"), ToldCollector("b", lambda: 7)) as (runner, _):
+        found = values(runner)
+    assert found["kato_store_up,redis"] == 1
+    assert found["kato_a"] == 1
+    assert found["kato_b"] == 7
+    assert found["kato_exporter_collector_success,b"] == 1
+    assert found["kato_exporter_series_dropped,b"] == 3
+    assert found["kato_exporter_records_skipped,b,odd"] == 2
+
+
+@pytest.mark.parametrize("ask", [failing, faulty])
+def test_one_failure_stays_one_failure(ask: Callable[[], float]) -> None:
+    """A collector that raises shows success 0 and no family; the others are whole."""
+    with running(ToldCollector("a", ask), ToldCollector("b")) as (runner, _):
+        found = values(runner)
+    assert found["kato_exporter_collector_success,a"] == 0
+    assert "kato_a" not in found
+    assert "kato_exporter_collector_last_success_timestamp_seconds,a" not in found
+    assert "kato_exporter_series_dropped,a" not in found
+    assert found["kato_b"] == 1
+
+
+def test_a_store_that_is_down_shows_nothing_but_that() -> None:
+    """No family of its collectors, on the scrape or from a snapshot, is shown."""
+    collectors = ToldCollector("a"), ToldCollector("b")
+    with running(*collectors, intervals={"b": 60}) as (runner, store):
+        eventually(lambda: runner.ready)
+        store.up = False
+        found = values(runner)
+    assert found["kato_store_up,redis"] == 0
+    assert not {"kato_a", "kato_b", "kato_exporter_collector_snapshot_age_seconds,b"} & set(found)
+    assert found["kato_exporter_collector_success,b"] == 0
+
+
+def test_a_store_that_is_back_has_its_snapshots_renewed_at_once() -> None:
+    """The schedule does not wait for its interval after an outage."""
+    scheduled = ToldCollector("a")
+    with running(scheduled, intervals={"a": 60}) as (runner, store):
+        eventually(lambda: runner.ready)
+        store.up = False
+        values(runner)
+        store.up = True
+        values(runner)
+        eventually(lambda: scheduled.runs == 2)
+
+
+def test_a_scheduled_collector_answers_with_its_snapshot() -> None:
+    """Scrapes do not run it; its age and interval are shown."""
+    scheduled = ToldCollector("a")
+    with running(scheduled, intervals={"a": 60}) as (runner, _):
+        eventually(lambda: runner.ready)
+        for _ in range(3):
+            found = values(runner)
+    assert scheduled.runs == 1
+    assert found["kato_a"] == 1
+    assert 0 <= found["kato_exporter_collector_snapshot_age_seconds,a"] < PATIENCE
+    assert found["kato_exporter_collector_interval_seconds,a"] == 60
+
+
+def test_before_the_first_run_nothing_is_known() -> None:
+    """No family, no success, not ready; healthy all the same."""
+    gate = threading.Event()
+    with running(ToldCollector("a", lambda: float(gate.wait(PATIENCE))), intervals={"a": 60}) as (
+        runner,
+        _,
+    ):
+        assert "kato_exporter_collector_success,a" not in values(runner)
+        assert client_of(runner).get("/-/ready").status_code == 503
+        assert client_of(runner).get("/-/healthy").status_code == 200
+        gate.set()
+        eventually(lambda: runner.ready)
+        assert client_of(runner).get("/-/ready").status_code == 200
+
+
+def test_only_the_collectors_asked_for_run() -> None:
+    """A scrape restricted to one collector leaves the others and their stores alone."""
+    first, second = ToldCollector("a"), ToldCollector("b", store="mongodb")
+    runner = Runner(
+        [ToldStore(), ToldStore("mongodb")], [first, second], intervals={}, load_share=0.1
+    )
+    runner.start()
+    found = values(runner, "b")
+    runner.stop()
+    assert first.runs == 0
+    assert "kato_b" in found
+    assert "kato_store_up,redis" not in found
+
+
+def test_overlapping_scrapes_share_one_collection() -> None:
+    """Twenty scrapes at once make one run, and all of them get its answer."""
+    gate = threading.Event()
+    slow = ToldCollector("a", lambda: float(gate.wait(PATIENCE)))
+    with running(slow) as (runner, _), ThreadPoolExecutor(20) as pool:
+        scrapes = [pool.submit(values, runner) for _ in range(20)]
+        eventually(lambda: slow.runs == 1)
+        time.sleep(0.05)
+        gate.set()
+        assert [scrape.result()["kato_a"] for scrape in scrapes] == [1.0] * 20
+    assert slow.runs == 1
+
+
+def test_a_scrape_ends_at_its_deadline_and_drops_the_late_answer() -> None:
+    """A hanging collector is given up, starts no second run, and comes back when it has ended."""
+    gate = threading.Event()
+    hanging = ToldCollector("a", lambda: float(gate.wait(PATIENCE)))
+    with running(hanging, ToldCollector("b")) as (runner, _):
+        began = time.monotonic()
+        found = values(runner, seconds=0.2)
+        assert time.monotonic() - began < 1
+        assert found["kato_exporter_collector_success,a"] == 0
+        assert found["kato_b"] == 1
+        began = time.monotonic()
+        values(runner)
+        assert time.monotonic() - began < 1, "it waited for a run past its deadline"
+        assert hanging.runs == 1
+        gate.set()
+        eventually(lambda: "kato_a" in values(runner))
+        assert hanging.runs == 2
+
+
+def test_a_seat_on_a_run_keeps_its_own_deadline() -> None:
+    """Who joins a run with little time left does not wait as long as who started it."""
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        flight = Flight(Question("a", lambda _: gate.wait(PATIENCE)), pool)
+        flight.board(Deadline.after(PATIENCE))
+        seat = flight.board(Deadline.after(0.05))
+        assert seat.outcome(Deadline.after(0.05)).error == "no answer before the deadline"
+        gate.set()
+
+
+def test_the_load_budget_stretches_the_schedule() -> None:
+    """After a run of d seconds the next starts no sooner than d / share after its start."""
+    starts: list[float] = []
+
+    def work() -> float:
+        starts.append(time.monotonic())
+        time.sleep(0.05)
+        return 1
+
+    schedule = Schedule({"a": ToldCollector("a", work)}, intervals={"a": 0.1}, load_share=0.1)
+    schedule.start()
+    eventually(lambda: len(starts) == 2)
+    schedule.stop()
+    assert starts[1] - starts[0] >= 0.5
+
+
+def test_a_failure_is_logged_once_and_so_is_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """An outage of a hundred scrapes makes two lines."""
+    answers = iter([True, False, False, False, True, True])
+
+    def ask(_: Deadline) -> None:
+        if not next(answers):
+            raise StoreError("refused")
+
+    question = Question("redis", ask)
+    for _ in range(6):
+        question.put(Deadline.after(1))
+    log = capsys.readouterr().out
+    assert log.count("no answer") == 1
+    assert log.count("answers again") == 1
+
+
+@pytest.mark.parametrize("given", ["nonsense", "-1", "0", "nan", "inf", "1e9"])
+def test_a_nonsensical_timeout_header_is_not_taken(given: str) -> None:
+    """The usual timeout holds instead."""
+    with running(ToldCollector("a")) as (runner, _):
+        response = client_of(runner).get(
+            "/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": given}
+        )
+    assert response.status_code == 200
+    assert b"kato_a 1.0" in response.data
+
+
+def test_the_scrape_timeout_is_kept_with_a_margin() -> None:
+    """An exporter that hangs answers before Prometheus gives up."""
+    gate = threading.Event()
+    with running(ToldCollector("a", lambda: float(gate.wait(PATIENCE)))) as (runner, _):
+        began = time.monotonic()
+        client_of(runner).get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "0.5"})
+        assert 0.4 < time.monotonic() - began < 0.5
+        gate.set()
+
+
+def test_an_unknown_collector_is_refused_by_name() -> None:
+    """The answer names what was asked for and what there is."""
+    with running(ToldCollector("a"), ToldCollector("b")) as (runner, _):
+        response = client_of(runner).get("/metrics?collect[]=a&collect[]=nope")
+    assert response.status_code == 400
+    assert response.text == "collect[]=nope: no such collector; there are: a, b\n"
+
+
+def test_the_landing_page_leads_to_everything() -> None:
+    """Stores with their addresses, collectors with their cadence, and links."""
+    with running(ToldCollector("a"), ToldCollector("b"), intervals={"b": 60}) as (runner, _):
+        page = client_of(runner).get("/").text
+    for text in ("redis://example", "every 60 s", "on the scrape", 'href="/metrics"', "/-/ready"):
+        assert text in page
+
+
+def test_every_answer_carries_the_security_headers() -> None:
+    """Errors too."""
+    with running(ToldCollector("a")) as (runner, _):
+        for path in ("/", "/metrics", "/-/healthy", "/nowhere"):
+            headers = client_of(runner).get(path).headers
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+            assert headers["Referrer-Policy"] == "no-referrer"
