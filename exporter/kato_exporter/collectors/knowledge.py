@@ -31,7 +31,7 @@ PREDICTIONS = _per_kb(
 )
 TOTALS_PATTERNS = _per_kb(
     "kato_totals_pattern_frequencies",
-    "KATO's own running total: 1 for each new pattern, whatever is deleted later "
+    "KATO's own running total of what it learned, relearning included "
     "(metadata, total_pattern_frequencies).",
 )
 TOTALS_SYMBOLS = _per_kb(
@@ -40,7 +40,7 @@ TOTALS_SYMBOLS = _per_kb(
 )
 TOTALS_SYMBOLS_IN_PATTERNS = _per_kb(
     "kato_totals_symbols_in_patterns_frequencies",
-    "KATO's own running total of symbols in patterns "
+    "KATO's own running total of distinct symbols in what it learned "
     "(metadata, total_symbols_in_patterns_frequencies).",
 )
 

@@ -145,6 +145,13 @@ class Demo:
         Raises `ServerError` where a part does not start, `StartCancelledError` when asked to end
         meanwhile, and `PartLostError` when one is lost later.
         """
+        with self._losses_explained():
+            workload = self._start(seed)
+            self._tell()
+            self._ending.start_the_clock()
+            self._work(workload, rate)
+
+    def _start(self, seed: int | None) -> Workload:
         with self._console.status("starting Valkey") as progress:
             redis = self._start_redis()
             progress.update("starting MongoDB")
@@ -155,9 +162,7 @@ class Demo:
             exporter = self._start_exporter()
             progress.update("starting Prometheus")
             self._start_prometheus(exporter)
-        self._tell()
-        self._ending.start_the_clock()
-        self._work(workload, rate)
+        return workload
 
     def _start_redis(self) -> Redis:
         server = self._keep(start_valkey(self._directory / "valkey", cancelled=self._ending.asked))
@@ -190,8 +195,7 @@ class Demo:
         qdrant = QdrantClient(":memory:")
         self._parts.callback(qdrant.close)
         workload = Workload(redis, mongo, qdrant, seed=seed)
-        with self._losses_explained():
-            workload.fill()
+        workload.fill()
         collections = len(qdrant.get_collections().collections)
         self._told.append(Part("qdrant", f"in process, {collections} collections"))
         return workload
@@ -254,8 +258,7 @@ class Demo:
                 look_after = time.monotonic() + _LOOK_AFTER_SECONDS
             return self._ending.within(seconds)
 
-        with self._losses_explained():
-            workload.run(wait, rate=rate)
+        workload.run(wait, rate=rate)
 
     @contextmanager
     def _losses_explained(self) -> Iterator[None]:
@@ -266,12 +269,17 @@ class Demo:
             raise PartLostError(f"a store refused the work: {error}") from error
 
     def _raise_if_lost(self) -> None:
-        for server in self._servers:
-            if not server.alive:
+        for lost in self._servers:
+            if not lost.alive:
+                self._kill_all()  # asked to end in order, some would wait for the lost one
                 raise PartLostError(
-                    f"{server.name} ended with status {server.status}; the end of its log:\n"
-                    f"{server.log_tail()}"
+                    f"{lost.name} ended with status {lost.status}; the end of its log:\n"
+                    f"{lost.log_tail()}"
                 )
+
+    def _kill_all(self) -> None:
+        for server in self._servers:
+            server.kill()
 
 
 def prometheus_config(target: str) -> str:

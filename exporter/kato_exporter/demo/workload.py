@@ -27,7 +27,7 @@ from kato_exporter.kato.knowledge import (
     knowledge_base_of,
 )
 
-NODES = {"alice": 120, "bob": 60, "project-x": 30}
+NODES = {"alice": 80, "bob": 40, "project-x": 20}
 """The nodes at work, and how often each has learned its most frequent pattern after `fill`."""
 
 DEFAULT_RATE = 10.0
@@ -41,6 +41,7 @@ _MOST_SESSIONS = 60
 _SHORT_TTLS = (2, 3, 4, 6)
 _LONG_TTLS = (600, shapes.DEFAULT_TTL, shapes.DEFAULT_TTL)
 _LONGEST_STM = 12
+_MOST_EVENTS = 40
 _EXPIRY_MARGIN = 1.5
 _EMOTIVES = ("joy", "fear", "surprise")
 _LATEST_DELAY = 1.0
@@ -294,7 +295,7 @@ class Workload:
         """Make a pattern new to a knowledge base, for `learn`; most are short, few long."""
         known = self.truth.knowledge_bases[kb].patterns
         while True:
-            events = min(64, 1 + int(self._random.paretovariate(0.9)))
+            events = min(_MOST_EVENTS, 1 + int(self._random.paretovariate(0.9)))
             pattern = Pattern([self._event() for _ in range(events)])
             if pattern.name not in known:
                 learned = LearnedPattern(pattern, has_emotives=self._happens(0.5))

@@ -30,8 +30,8 @@ _HASH_LENGTH = 8
 class Totals:
     """The one document of class `totals` that KATO keeps in `metadata`; None where it has no int.
 
-    KATO adds 1 to `pattern_frequencies` for each new pattern, and the number of symbols to both
-    others whenever it learns.
+    Whenever it learns, KATO adds 1 to `pattern_frequencies`, the number of symbols to
+    `symbol_frequencies`, and that of distinct symbols to `symbols_in_patterns_frequencies`.
     """
 
     pattern_frequencies: int | None
