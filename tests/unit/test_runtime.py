@@ -277,7 +277,7 @@ def test_a_failure_is_logged_once_and_so_is_its_end(capsys: pytest.CaptureFixtur
     for _ in range(6):
         question.put(Deadline.after(1))
     log = capsys.readouterr().out
-    assert log.count("no answer") == 1
+    assert log.count("no whole answer") == 1
     assert log.count("answers again") == 1
 
 

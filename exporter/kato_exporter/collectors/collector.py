@@ -26,6 +26,14 @@ class Collection:
     failures: Sequence[str] = ()
 
 
+def what_is_lacking(collection: Collection) -> str:
+    """Say in one line which parts gave no answer; empty where the collection is whole."""
+    if not collection.failures:
+        return ""
+    more = len(collection.failures) - 1
+    return collection.failures[0] + (f" (and {more} more)" if more else "")
+
+
 class Collector(Protocol):
     """Turns what one store says of one subject into metric families."""
 

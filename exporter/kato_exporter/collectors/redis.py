@@ -197,7 +197,7 @@ def _identity(info: InfoSections) -> tuple[str, ...]:
     return (
         product,
         str(version),
-        str(info.get("redis_mode", "")),
+        str(info.get("redis_mode", info.get("server_mode", ""))),
         str(info.get("role", "")),
         str(info.get("maxmemory_policy", "")),
     )

@@ -29,11 +29,21 @@ class Outcome(Generic[T]):
 
 
 class Question(Generic[T]):
-    """Something to ask, which never raises; logs the first failure of a row, and its end."""
+    """Something to ask, which never raises; logs the first failure of a row, and its end.
 
-    def __init__(self, subject: str, ask: Callable[[Deadline], T]) -> None:
+    `lacking` says what an answer lacks, where it is not whole; that counts as a failure too.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        ask: Callable[[Deadline], T],
+        *,
+        lacking: Callable[[T], str] = lambda _: "",
+    ) -> None:
         self.subject = subject
         self._ask = ask
+        self._lacking = lacking
         self._failing = False
 
     def put(self, deadline: Deadline) -> Outcome[T]:
@@ -42,12 +52,14 @@ class Question(Generic[T]):
         answer, error = None, None
         try:
             answer = self._ask(deadline)
+            self._report_change(self._lacking(answer))
         except StoreError as refusal:
             error = str(refusal)
+            self._report_change(error)
         except Exception as fault:  # noqa: BLE001 - one failure stays one failure
             error = f"{type(fault).__name__}: {fault}"
             _log.exception("fault in our own code", subject=self.subject)
-        self._report_change(error)
+            self._report_change(error)
         return Outcome(
             answer=answer,
             error=error,
@@ -55,9 +67,9 @@ class Question(Generic[T]):
             finished_at=time.time(),
         )
 
-    def _report_change(self, error: str | None) -> None:
-        if error is not None and not self._failing:
-            _log.warning("no answer", subject=self.subject, error=error)
-        elif error is None and self._failing:
+    def _report_change(self, error: str) -> None:
+        if error and not self._failing:
+            _log.warning("no whole answer", subject=self.subject, error=error)
+        elif not error and self._failing:
             _log.info("answers again", subject=self.subject)
-        self._failing = error is not None
+        self._failing = bool(error)

@@ -8,7 +8,7 @@ from time import time
 
 from prometheus_client.core import Metric
 
-from kato_exporter.collectors.collector import Collection, Collector
+from kato_exporter.collectors.collector import Collection, Collector, what_is_lacking
 from kato_exporter.runtime.flight import Flight
 from kato_exporter.runtime.question import Outcome, Question
 from kato_exporter.runtime.schedule import Schedule
@@ -48,7 +48,7 @@ class Runner:
             for store in stores
         }
         self._flights = {
-            name: Flight(Question(name, collector.collect), self._executor)
+            name: Flight(Question(name, collector.collect, lacking=what_is_lacking), self._executor)
             for name, collector in on_scrape.items()
         }
         self._scheduled = frozenset(scheduled)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from kato_exporter.collectors.collector import Collection, Collector
+from kato_exporter.collectors.collector import Collection, Collector, what_is_lacking
 from kato_exporter.runtime.question import Outcome, Question
 from kato_exporter.stores.deadline import Deadline
 
@@ -27,7 +27,7 @@ class _Timetable:
         self.earliest = datetime.now(UTC)
         self.running = False
         self._load_share = load_share
-        self._question = Question(collector.name, collector.collect)
+        self._question = Question(collector.name, collector.collect, lacking=what_is_lacking)
 
     def run(self) -> datetime:
         """Collect once and give the time of the next run.

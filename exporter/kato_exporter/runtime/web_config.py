@@ -106,15 +106,16 @@ _BCRYPT_READS = 72
 """Bytes of a password that bcrypt looks at; htpasswd and Go pass over the rest without a word."""
 
 _REMEMBERED = 1_000
+_QUOTED_WORD = re.compile(r"'[^'<][^']+'")
 _CERTIFICATE = re.compile(
     rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----",
     re.DOTALL,
 )
+_NO_CERTIFICATE = "has no certificate in PEM; give one or more"
 _DER_VERSION = 0xA0
 _DER_UTC_TIME = 0x17
 _DER_LONG_LENGTH = 0x80
 _UNAUTHORIZED = f"{HTTPStatus.UNAUTHORIZED.value} {HTTPStatus.UNAUTHORIZED.phrase}"
-_PLAIN_HTTP_REQUEST = 65_536
 _PLAIN_HTTP_ANSWER = (
     b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
     b"This port speaks HTTPS only.\n"
@@ -313,6 +314,10 @@ def add_headers(app: WSGIApplication, headers: Mapping[str, str]) -> WSGIApplica
     return extended
 
 
+class _DuplicateKeyError(yaml.MarkedYAMLError):
+    """A key stands twice in one mapping."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Refuses a key given twice, of which YAML would silently take the last."""
 
@@ -322,7 +327,7 @@ class _StrictLoader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
                     problem = f"{key.value!r} is given twice; keep one"
-                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                    raise _DuplicateKeyError(problem=problem, problem_mark=key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -408,10 +413,13 @@ def _load_yaml(content: bytes) -> object:
 
 
 def _yaml_problem(error: Exception) -> str:
-    # PyYAML's own text has several lines, and quotes the file with its secrets.
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return "is not YAML in UTF-8"
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "is not YAML in UTF-8"
+    problem = str(error.problem)
+    if not isinstance(error, _DuplicateKeyError):
+        # PyYAML quotes what it stumbled over, which may be a password.
+        problem = _QUOTED_WORD.sub("(not shown)", problem)
+    return f"line {error.problem_mark.line + 1}: {problem}"
 
 
 def _tls_server_config(section: _Section) -> TlsServerConfig | None:
@@ -600,7 +608,7 @@ def _trust(context: ssl.SSLContext, source: PemSource, pem: bytes) -> None:
     try:
         context.load_verify_locations(cadata=pem.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
-        raise source.error("has no certificate in PEM; give one or more") from error
+        raise source.error(_NO_CERTIFICATE) from error
 
 
 def _load_chain(context: ssl.SSLContext, config: TlsServerConfig, material: _Material) -> None:
@@ -640,7 +648,7 @@ def _not_after(source: PemSource, pem: bytes) -> float:
     """
     block = _CERTIFICATE.search(pem)
     if block is None:
-        raise source.error("has none but an OpenSSL `TRUSTED CERTIFICATE`; give a `CERTIFICATE`")
+        raise source.error(_NO_CERTIFICATE)
     der = ssl.PEM_cert_to_DER_cert(block[0].decode())
     _, certificate = next(_elements(der))
     _, tbs_certificate = next(_elements(certificate))
@@ -687,7 +695,7 @@ class _LiveAdapter(Adapter):
         return wrapped, self.get_environ()
 
     def get_environ(self) -> dict[str, str]:
-        return {"wsgi.url_scheme": "https", "HTTPS": "on"}
+        return {}
 
     def makefile(
         self,
@@ -737,12 +745,10 @@ class _ServerSocket(ssl.SSLSocket):
 
     def _answer_plain_http(self) -> None:
         with suppress(OSError):
-            # Closed with the request unread, the connection would be reset and the answer lost.
-            socket.recv(self, _PLAIN_HTTP_REQUEST)
             socket.sendall(self, _PLAIN_HTTP_ANSWER)
 
 
-def _sans(certificate: Any) -> Iterator[str]:  # noqa: ANN401 - as typeshed has it
+def _sans(certificate: Any) -> Iterator[str]:
     """Yield the names of a client as Go writes them: DNS, e-mail and IP addresses, and URIs."""
     for kind, name in (certificate or {}).get("subjectAltName", ()):
         if kind == "IP Address":

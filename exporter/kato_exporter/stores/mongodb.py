@@ -186,10 +186,8 @@ class MongoStore:
             },
         ]
         with _mongodb_errors(), pymongo.timeout(self._query_timeout):
-            hint = self._index_on(collection, field)
-            buckets = {
-                bucket["_id"]: bucket for bucket in collection.aggregate(pipeline, hint=hint)
-            }
+            hint = self._hint_for(collection, field)
+            buckets = {bucket["_id"]: bucket for bucket in collection.aggregate(pipeline, **hint)}
         usable = [buckets.get(edge, {"patterns": 0, "total": 0}) for edge in edges[:-1]]
         return MeasuredDistribution(
             Distribution(
@@ -201,13 +199,14 @@ class MongoStore:
         )
 
     @staticmethod
-    def _index_on(collection: Collection[Document], field: str) -> str | None:
-        """Name an index that begins with the field and holds it alone or before the name."""
+    def _hint_for(collection: Collection[Document], field: str) -> dict[str, Any]:
+        """Point to an index of all documents that holds the field alone or before the name."""
         for name, index in collection.index_information().items():
             fields = [key for key, _ in index["key"]]
-            if fields in ([field], [field, "name"]) and not index.get("partialFilterExpression"):
-                return name
-        return None
+            whole = not ("partialFilterExpression" in index or index.get("sparse"))
+            if whole and fields in ([field], [field, "name"]):
+                return {"hint": name}
+        return {}
 
 
 def _integer(value: object) -> int | None:
