@@ -8,6 +8,7 @@ from kato_exporter.collectors.family import Family
 from kato_exporter.collectors.knowledge import KnowledgeCollector
 from kato_exporter.collectors.patterns import PatternsCollector
 from kato_exporter.collectors.redis import RedisCollector
+from kato_exporter.collectors.session_values import SessionValuesCollector
 from kato_exporter.collectors.sessions import SessionsCollector
 from kato_exporter.runtime.self_metrics import FAMILIES as SELF_FAMILIES
 from kato_exporter.settings import Spec, specs
@@ -17,6 +18,11 @@ _SUBJECTS: Sequence[tuple[str, str, Sequence[Family]]] = (
         "Sessions",
         "Collector `sessions`, from Redis: kept by keyspace events, a scrape asks nothing.",
         SessionsCollector.families,
+    ),
+    (
+        "Session records",
+        "Collector `session_values`, from Redis, every `KATO_SESSIONS_INTERVAL`.",
+        SessionValuesCollector.families,
     ),
     (
         "Redis server",

@@ -27,7 +27,7 @@ from kato_exporter.setting_kinds import (
     Share,
 )
 
-COLLECTORS = ("sessions", "redis", "knowledge", "patterns")
+COLLECTORS = ("sessions", "session_values", "redis", "knowledge", "patterns")
 
 _ENVIRONMENT_PREFIX = "KATO_"
 _TABLES = frozenset({"redis", "mongo", "web", "sessions", "knowledge", "patterns", "log"})
@@ -76,7 +76,19 @@ class Settings:
         Share(), "Part of the time that a scheduled collector may spend on its store.", default=0.1
     )
     sessions_interval: float = _setting(
-        Duration(), "From one scan of the session keys to the next.", default=30.0
+        Duration(),
+        "From one scan of the session keys, and reading of a sample of records, to the next.",
+        default=30.0,
+    )
+    sessions_sample: int = _setting(
+        click.IntRange(min=1, max=100_000),
+        "Sessions whose records are read, at random where more are alive.",
+        default=1000,
+    )
+    sessions_most_nodes: int = _setting(
+        click.IntRange(min=1),
+        "Nodes with a series of their own; the rest is summed up as `other`.",
+        default=100,
     )
     redis_manage_notifications: bool = _setting(
         click.BOOL,

@@ -53,7 +53,9 @@ def tracking(
     """Track the sessions of a server."""
     url = f"redis://127.0.0.1:{server.port}/{database}"
     store = RedisStore(url, timeout=1.0)
-    tracker = SessionTracker(store, interval=interval, load_share=0.5, manage_notifications=manage)
+    tracker = SessionTracker(
+        store, interval=interval, load_share=0.5, manage_notifications=manage, sample_size=100
+    )
     tracker.start()
     try:
         eventually(tracker, lambda state: state.accounts.active is not None)

@@ -9,6 +9,7 @@ Pure and not thread-safe: no clock, no I/O, no lock.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,7 +21,21 @@ EndReason = Literal["deleted", "expired", "evicted", "unknown"]
 Change = Literal["created", "ended"]
 
 END_REASONS: tuple[EndReason, ...] = ("deleted", "expired", "evicted", "unknown")
-DURATION_BOUNDS = (1, 5, 15, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 604_800)
+AGE_BOUNDS = DURATION_BOUNDS = (
+    1,
+    5,
+    15,
+    60,
+    300,
+    900,
+    1_800,
+    3_600,
+    7_200,
+    14_400,
+    28_800,
+    86_400,
+    604_800,
+)
 
 _CLOCK_TOLERANCE = 2.0
 
@@ -59,8 +74,8 @@ class SessionLedger:
     """
 
     def __init__(self) -> None:
-        self._alive: dict[SessionHandle, bool] = {}  # the value: parity of the last scan to see it
-        self._parity = False
+        self._alive: dict[SessionHandle, int] = {}  # the value: the last scan to see it
+        self._scan_number = 0
         self._scan: _Scan | None = None
         self._opened = False
         self._current = False
@@ -70,6 +85,7 @@ class SessionLedger:
         self._lifetimes = [0] * (len(DURATION_BOUNDS) + 1)
         self._lifetime_sum = 0.0
         self._undatable = 0
+        self._births: Counter[int] = Counter()  # of those alive, by epoch second
 
     def begun(self, session: SessionHandle) -> None:
         """Book a session whose key an event has called new."""
@@ -96,7 +112,7 @@ class SessionLedger:
     def ended(self, session: SessionHandle, reason: EndReason, *, at: float) -> None:
         """Book the end that an event has told, at epoch second `at`."""
         if session in self._alive:
-            del self._alive[session]
+            self._leave(session)
         elif not self._opening:
             self._created += 1
             self._missed["created"] += 1
@@ -114,15 +130,19 @@ class SessionLedger:
     def begin_reconciliation(self, *, at: float) -> None:
         """Start to compare with a scan, at epoch second `at`; book every event from here on."""
         self._scan = _Scan(first=not self._opened, began_at=at)
-        self._parity = not self._parity
+        self._scan_number += 1
 
     def seen(self, sessions: Iterable[SessionHandle]) -> None:
         """Note sessions that the scan has found; the same one may come more than once."""
         scan = self._scan_under_way()
         for session in sessions:
-            if session in self._alive or (scan.first and session not in scan.ended_meanwhile):
-                self._alive[session] = self._parity
-            elif session not in scan.ended_meanwhile:
+            if session in self._alive:
+                self._alive[session] = self._scan_number
+            elif session in scan.ended_meanwhile:
+                continue
+            elif scan.first:
+                self._enter(session)
+            else:
                 scan.unknown.add(session)
 
     def finish_reconciliation(self, *, by_events: bool) -> None:
@@ -132,16 +152,17 @@ class SessionLedger:
         that events were to tell every change, so what is booked here is what they missed.
         """
         scan = self._scan_under_way()
-        gone = [session for session, parity in self._alive.items() if parity != self._parity]
+        gone = [session for session, seen in self._alive.items() if seen != self._scan_number]
+        self._scan = None
         for session in gone:
-            del self._alive[session]
-        self._alive.update(dict.fromkeys(scan.unknown, self._parity))
+            self._leave(session)
+        for session in scan.unknown:
+            self._enter(session)
         self._ended["unknown"] += len(gone)
         self._created += len(scan.unknown)
         if by_events:
             self._missed["ended"] += len(gone)
             self._missed["created"] += len(scan.unknown)
-        self._scan = None
         self._opened = self._current = True
 
     def accounts(self) -> SessionAccounts:
@@ -154,6 +175,15 @@ class SessionLedger:
             durations=Distribution(DURATION_BOUNDS, tuple(self._lifetimes), self._lifetime_sum),
             undatable=self._undatable,
         )
+
+    def ages(self, *, at: float) -> tuple[Distribution, int]:
+        """Distribute those alive by their age at epoch second `at`.
+
+        To the second. Also counts those left out, whose name gives a birth in the future.
+        """
+        past = [(max(0.0, at - birth), n) for birth, n in self._births.items() if birth <= at]
+        ages = Distribution.of(AGE_BOUNDS, past)
+        return ages, len(self._alive) - ages.count
 
     @property
     def is_current(self) -> bool:
@@ -170,10 +200,19 @@ class SessionLedger:
         return self._scan
 
     def _enter(self, session: SessionHandle) -> None:
-        self._alive[session] = self._parity
+        if session not in self._alive:
+            self._births[int(born_at(session))] += 1
+        self._alive[session] = self._scan_number
         if self._scan is not None:
             self._scan.unknown.discard(session)
             self._scan.ended_meanwhile.discard(session)
+
+    def _leave(self, session: SessionHandle) -> None:
+        del self._alive[session]
+        birth = int(born_at(session))
+        self._births[birth] -= 1
+        if not self._births[birth]:
+            del self._births[birth]
 
     def _book_lifetime(self, seconds: float) -> None:
         if seconds < -_CLOCK_TOLERANCE:

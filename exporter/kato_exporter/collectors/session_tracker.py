@@ -1,18 +1,24 @@
 """Follows the sessions in Redis: feeds the ledger from keyspace events and from scans."""
 
+import random
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import structlog
 
+from kato_exporter.collectors.keyspace_notifications import (
+    ENDS,
+    KeyspaceNotifications,
+    NotificationSetting,
+)
 from kato_exporter.collectors.session_ledger import EndReason, SessionAccounts, SessionLedger
+from kato_exporter.kato.distribution import Distribution
 from kato_exporter.kato.sessions import SessionHandle, looks_like_session_key, parse_session_key
-from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.redis import Keyevent, SessionEvent, reconnect_pause
+from kato_exporter.stores.errors import StoreError
+from kato_exporter.stores.redis import Keyevent, ScanStep, SessionEvent, reconnect_pause
 
 Mode = Literal["events", "scan"]
 
@@ -23,13 +29,14 @@ _END_REASON: dict[Keyevent, EndReason] = {
     "expired": "expired",
     "evicted": "evicted",
 }
-_ENDS: tuple[Keyevent, ...] = tuple(_END_REASON)
 _SIGN_OF_LIFE_INTERVAL = 5.0
+_AGES_INTERVAL = 10.0
 _LISTEN_STEP = 0.1
+_MOST_EVENTS_AT_ONCE = 1_000
 
 
 class EventFeed(Protocol):
-    """A subscription to keyspace events."""
+    """A subscription to keyspace events; see SessionEventFeed."""
 
     def next(self, timeout: float) -> SessionEvent | None:
         """Wait so many seconds for the next event."""
@@ -41,23 +48,17 @@ class EventFeed(Protocol):
         """End the subscription."""
 
 
-class SessionStore(Protocol):
+class SessionStore(NotificationSetting, Protocol):
     """What the tracker asks of Redis; see RedisStore."""
-
-    def tells_new_keys(self) -> bool:
-        """Tell whether the server has the event `new`."""
 
     def clock_offset(self) -> float:
         """Give how many seconds the clock of Redis is ahead of ours."""
 
-    def scan_sessions(self, cursor: int) -> tuple[int, list[bytes]]:
+    def scan_sessions(self, cursor: int) -> ScanStep:
         """Take one step of a scan."""
 
-    def notification_flags(self) -> frozenset[str]:
-        """Read which classes of events are on."""
-
-    def set_notification_flags(self, flags: frozenset[str]) -> None:
-        """Turn on exactly these classes."""
+    def foreign_keys(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Give those of the keys that hold no string."""
 
     def session_events(self, events: tuple[Keyevent, ...]) -> EventFeed:
         """Subscribe."""
@@ -65,12 +66,20 @@ class SessionStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerState:
-    """What the tracker knows now; `mode` is None until Redis has been reached."""
+    """What the tracker knows now; `mode` is None until Redis has been reached.
+
+    `ages` of those alive, None until the first scan has ended. `unparsable_keys`, `foreign_keys`
+    and `born_in_future` count keys that look like sessions but have a name that KATO does not make,
+    hold no string, or carry a birth in the future.
+    """
 
     mode: Mode | None
     connected: bool
     accounts: SessionAccounts
+    ages: Distribution | None
     unparsable_keys: int
+    foreign_keys: int
+    born_in_future: int
 
 
 class SessionTracker:
@@ -78,7 +87,8 @@ class SessionTracker:
 
     `interval` is the time in seconds from one reconciliation to the next; `load_share` the part of
     the time that scans may take of Redis; `manage_notifications` allows CONFIG SET of the event
-    classes that are missing, which are taken back at the end.
+    classes that are missing, which are taken back at the end; `sample_size` bounds the keys that
+    are kept for reading their values.
     """
 
     def __init__(
@@ -88,11 +98,13 @@ class SessionTracker:
         interval: float,
         load_share: float,
         manage_notifications: bool,
+        sample_size: int,
     ) -> None:
         self._store = store
         self._interval = interval
         self._load_share = load_share
-        self._manage_notifications = manage_notifications
+        self._sample_size = sample_size
+        self._notifications = KeyspaceNotifications(store, manage=manage_notifications)
         self._ledger = SessionLedger()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -100,9 +112,11 @@ class SessionTracker:
         self._mode: Mode | None = None
         self._connected = False
         self._clock_offset = 0.0
+        self._ages: tuple[Distribution, int] | None = None
+        self._ages_due = 0.0
         self._unparsable_keys = 0
-        self._flags_added: frozenset[str] = frozenset()
-        self._scan_only_explained = ""
+        self._foreign: set[SessionHandle] = set()
+        self._sample: list[bytes] = []
 
     def start(self) -> None:
         """Begin to follow."""
@@ -112,27 +126,35 @@ class SessionTracker:
         """End the thread, and take back the event classes that were added."""
         self._stopping.set()
         self._thread.join()
-        if self._flags_added:
-            with suppress(StoreError):
-                self._store.set_notification_flags(
-                    self._store.notification_flags() - self._flags_added
-                )
+        self._notifications.take_back()
 
     def state(self) -> TrackerState:
         """Give what is known now; costs the same however many sessions there are."""
         with self._lock:
+            ages, born_in_future = self._ages or (None, 0)
             return TrackerState(
                 mode=self._mode,
                 connected=self._connected,
                 accounts=self._ledger.accounts(),
+                ages=ages if self._ledger.is_current else None,
                 unparsable_keys=self._unparsable_keys,
+                foreign_keys=len(self._foreign),
+                born_in_future=born_in_future,
             )
+
+    def sample(self) -> list[bytes]:
+        """Give keys chosen at random among those of the last scan, all where they are few."""
+        return self._sample
+
+    def now(self) -> float:
+        """Give the time on the clock of Redis, in epoch seconds."""
+        return time.time() + self._clock_offset
 
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             try:
-                events = self._usable_events()
+                events = self._notifications.usable_events()
                 if events:
                     self._follow_events(events)
                 else:
@@ -140,42 +162,12 @@ class SessionTracker:
                 failures = 0
             except StoreError as error:
                 failures = 1 if self._ledger.is_current else failures + 1
-                _log.warning("lost sight of the sessions", error=str(error))
-            self._lose_sight()
+                if failures == 1:
+                    _log.warning("lost sight of the sessions", error=str(error))
+            with self._lock:
+                self._connected = False
+                self._ledger.lose_sight()
             self._stopping.wait(reconnect_pause(failures))
-
-    def _usable_events(self) -> tuple[Keyevent, ...]:
-        """Give the events to subscribe to; empty where they are off and stay off."""
-        begin: Keyevent = "new" if self._store.tells_new_keys() else "set"
-        needed = frozenset("Egxe" + ("n" if begin == "new" else "$"))
-        try:
-            missing = needed - self._store.notification_flags()
-            if missing and self._manage_notifications:
-                self._add_flags(missing)
-                missing = frozenset()
-        except QueryError as error:
-            self._explain_scan_only(f"CONFIG is refused ({error})", needed)
-            return ()
-        if missing:
-            self._explain_scan_only("keyspace notifications are off", needed)
-            return ()
-        return (begin, *_ENDS)
-
-    def _add_flags(self, missing: frozenset[str]) -> None:
-        self._store.set_notification_flags(self._store.notification_flags() | missing)
-        self._flags_added |= missing
-        _log.info("turned on keyspace notifications", added="".join(sorted(missing)))
-
-    def _explain_scan_only(self, reason: str, needed: frozenset[str]) -> None:
-        if reason != self._scan_only_explained:
-            self._scan_only_explained = reason
-            _log.warning(
-                "sessions are counted by scan only; short ones between two scans go unseen",
-                reason=reason,
-                remedy="redis-cli CONFIG SET notify-keyspace-events "
-                f"{''.join(sorted(needed))} (add what is set already), "
-                "or KATO_REDIS_MANAGE_NOTIFICATIONS=true",
-            )
 
     def _follow_events(self, events: tuple[Keyevent, ...]) -> None:
         """Book events as they come; return when the notifications are off, raise StoreError."""
@@ -189,7 +181,7 @@ class SessionTracker:
                 self._reconcile(feed, by_events=by_events)
                 by_events = True
                 self._listen(feed, self._interval)
-                if not self._stopping.is_set() and self._usable_events() != events:
+                if not self._stopping.is_set() and self._notifications.usable_events() != events:
                     return
         finally:
             feed.close()
@@ -201,38 +193,41 @@ class SessionTracker:
         while not self._stopping.is_set():
             self._reconcile(None, by_events=False)
             self._stopping.wait(self._interval)
-            if not self._stopping.is_set() and self._usable_events():
+            if not self._stopping.is_set() and self._notifications.usable_events():
                 return
-
-    def _lose_sight(self) -> None:
-        with self._lock:
-            self._connected = False
-            self._ledger.lose_sight()
 
     def _reconcile(self, feed: EventFeed | None, *, by_events: bool) -> None:
         """Compare the ledger with a scan, paced so that it takes its share of Redis at most."""
         self._clock_offset = self._store.clock_offset()
         with self._lock:
-            self._ledger.begin_reconciliation(at=self._now())
+            self._ledger.begin_reconciliation(at=self.now())
+        reservoir = _Reservoir(self._sample_size)
+        foreign: set[bytes] = set()
         unparsable = 0
         cursor: int | None = None
         while cursor != 0:
             if self._stopping.is_set():
                 return
             began = time.monotonic()
-            cursor, keys = self._store.scan_sessions(cursor or 0)
+            step = self._store.scan_sessions(cursor or 0)
             pause = (time.monotonic() - began) * (1 / self._load_share - 1)
-            handles = [handle for key in keys if (handle := parse_session_key(key)) is not None]
-            unparsable += len(keys) - len(handles)
+            cursor = step.cursor
+            foreign |= step.foreign
+            found = {key: handle for key in step.keys if (handle := parse_session_key(key))}
+            unparsable += len(step.keys) - len(found)
+            reservoir.offer(found)
             with self._lock:
-                self._ledger.seen(handles)
+                self._ledger.seen(found.values())
             if cursor != 0:
                 self._listen(feed, pause)
         remaining = feed.catch_up() if feed else []
+        self._book(remaining)
         with self._lock:
-            self._book(remaining)
             self._ledger.finish_reconciliation(by_events=by_events)
             self._unparsable_keys = unparsable
+            self._foreign = {handle for key in foreign if (handle := parse_session_key(key))}
+        self._sample = reservoir.kept
+        self._measure_ages()
 
     def _listen(self, feed: EventFeed | None, seconds: float) -> None:
         """Book events for so long, or wait where there is no feed."""
@@ -242,33 +237,68 @@ class SessionTracker:
         until = time.monotonic() + seconds
         proof_due = time.monotonic() + _SIGN_OF_LIFE_INTERVAL
         while not self._stopping.is_set() and (now := time.monotonic()) < until:
-            event = feed.next(min(until - now, _LISTEN_STEP))
-            if event is not None:
-                with self._lock:
-                    self._book([event])
+            self._book(_available(feed, min(until - now, _LISTEN_STEP)))
             if now >= proof_due:
-                remaining = feed.catch_up()
-                with self._lock:
-                    self._book(remaining)
+                self._book(feed.catch_up())
                 proof_due = time.monotonic() + _SIGN_OF_LIFE_INTERVAL
+            if now >= self._ages_due:
+                self._measure_ages()
+
+    def _measure_ages(self) -> None:
+        with self._lock:
+            self._ages = self._ledger.ages(at=self.now())
+        self._ages_due = time.monotonic() + _AGES_INTERVAL
 
     def _book(self, events: Iterable[SessionEvent]) -> None:
-        for event in events:
-            if not looks_like_session_key(event.key):
-                continue
-            session = parse_session_key(event.key)
-            if session is None:
-                self._unparsable_keys += event.event == "new"
-                continue
-            self._enter(event.event, session)
+        ours = [event for event in events if looks_like_session_key(event.key)]
+        new = [event.key for event in ours if event.event == "new"]
+        foreign = self._store.foreign_keys(new) if new else set()
+        with self._lock:
+            for event in ours:
+                session = parse_session_key(event.key)
+                if session is None:
+                    self._unparsable_keys += event.event == "new"
+                elif event.key in foreign and event.event == "new":
+                    self._foreign.add(session)
+                elif session in self._foreign and event.event in ENDS:
+                    self._foreign.discard(session)
+                else:
+                    self._enter(event.event, session)
 
     def _enter(self, event: Keyevent, session: SessionHandle) -> None:
-        book: Callable[[SessionHandle], None]
         if event in _END_REASON:
-            self._ledger.ended(session, _END_REASON[event], at=self._now())
+            self._ledger.ended(session, _END_REASON[event], at=self.now())
+        elif event == "new":
+            self._ledger.begun(session)
         else:
-            book = self._ledger.begun if event == "new" else self._ledger.written
-            book(session)
+            self._ledger.written(session)
 
-    def _now(self) -> float:
-        return time.time() + self._clock_offset
+
+class _Reservoir:
+    """Keeps a number of keys out of a stream, each with the same chance."""
+
+    def __init__(self, size: int) -> None:
+        self.kept: list[bytes] = []
+        self._size = size
+        self._offered = 0
+
+    def offer(self, keys: Iterable[bytes]) -> None:
+        """Take some of the keys in, in the place of others where it is full."""
+        for key in keys:
+            self._offered += 1
+            if len(self.kept) < self._size:
+                self.kept.append(key)
+            elif (place := random.randrange(self._offered)) < self._size:  # noqa: S311 - no secret
+                self.kept[place] = key
+
+
+def _available(feed: EventFeed, timeout: float) -> list[SessionEvent]:
+    """Wait for an event, and give it with those that have come by then."""
+    events = []
+    event = feed.next(timeout)
+    while event is not None:
+        events.append(event)
+        if len(events) == _MOST_EVENTS_AT_ONCE:
+            break
+        event = feed.next(0)
+    return events

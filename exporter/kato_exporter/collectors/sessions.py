@@ -5,7 +5,7 @@ from typing import Protocol
 
 from kato_exporter.collectors.collector import Collection
 from kato_exporter.collectors.family import Family, Kind
-from kato_exporter.collectors.session_ledger import DURATION_BOUNDS, END_REASONS
+from kato_exporter.collectors.session_ledger import AGE_BOUNDS, DURATION_BOUNDS, END_REASONS
 from kato_exporter.collectors.session_tracker import TrackerState
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import StoreError
@@ -33,6 +33,12 @@ DURATION = Family(
     help="Time from a session's birth, which its name carries, to its end on the clock of Redis. "
     "Ends of unknown reason are left out, as their moment is unknown too.",
     bounds=DURATION_BOUNDS,
+)
+AGE = Family(
+    name="kato_session_age_seconds",
+    kind=Kind.GAUGE_HISTOGRAM,
+    help="Time since the birth of the sessions alive, on the clock of Redis; up to 15 s old.",
+    bounds=AGE_BOUNDS,
 )
 CONNECTED = Family(
     name="kato_session_events_connected",
@@ -72,9 +78,18 @@ class SessionsCollector:
 
     name = "sessions"
     store = "redis"
-    families: Sequence[Family] = (ACTIVE, CREATED, ENDED, DURATION, CONNECTED, MISSED, TRACKING)
+    families: Sequence[Family] = (
+        ACTIVE,
+        CREATED,
+        ENDED,
+        DURATION,
+        AGE,
+        CONNECTED,
+        MISSED,
+        TRACKING,
+    )
     label_limits: Mapping[str, int] = {"reason": len(END_REASONS), "change": 2}
-    skip_reasons: Sequence[str] = ("key_name", "born_in_the_future")
+    skip_reasons: Sequence[str] = ("key_name", "key_type", "born_in_the_future")
 
     def __init__(self, source: SessionSource) -> None:
         self._source = source
@@ -92,12 +107,14 @@ class SessionsCollector:
                 CREATED.sample(accounts.created),
                 ENDED.samples(((reason,), n) for reason, n in accounts.ended.items()),
                 DURATION.distributions([((), accounts.durations)]),
+                AGE.distributions([((), state.ages)] if state.ages else []),
                 CONNECTED.sample(state.connected if state.mode == "events" else None),
                 MISSED.samples(((change,), n) for change, n in accounts.missed.items()),
                 TRACKING.samples([((state.mode,), 1)]),
             ],
             skipped={
                 "key_name": state.unparsable_keys,
-                "born_in_the_future": accounts.undatable,
+                "key_type": state.foreign_keys,
+                "born_in_the_future": accounts.undatable + state.born_in_future,
             },
         )

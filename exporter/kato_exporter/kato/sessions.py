@@ -10,6 +10,9 @@ from typing import NewType
 SESSION_KEY_MATCH = "kato:session:session-*"
 """The Redis glob that every session key matches; other keys can match it too."""
 
+SESSION_INDEX = "kato:session:_active_index"
+"""KATO 3's set of session ids, from which expired ones are not taken."""
+
 SessionHandle = NewType("SessionHandle", int)
 """A session's identity in 90 bits: its birth in epoch ms, above the low 49 bits of its UUID.
 

@@ -9,6 +9,7 @@ from kato_exporter.collectors.knowledge import KnowledgeCollector
 from kato_exporter.collectors.patterns import PatternsCollector
 from kato_exporter.collectors.redis import RedisCollector
 from kato_exporter.collectors.session_tracker import SessionTracker
+from kato_exporter.collectors.session_values import SessionValuesCollector
 from kato_exporter.collectors.sessions import SessionsCollector
 from kato_exporter.runtime.runner import Runner
 from kato_exporter.settings import Settings
@@ -60,6 +61,10 @@ def assemble(settings: Settings) -> Exporter:
         if "sessions" in settings.collectors:
             tracker = _tracker(redis, settings)
             collectors.append(SessionsCollector(tracker))
+            if "session_values" in settings.collectors:
+                collectors.append(
+                    SessionValuesCollector(redis, tracker, most_nodes=settings.sessions_most_nodes)
+                )
         if "redis" in settings.collectors:
             collectors.append(RedisCollector(redis))
     if mongodb is not None:
@@ -78,6 +83,7 @@ def assemble(settings: Settings) -> Exporter:
         stores,
         collectors,
         intervals={
+            "session_values": settings.sessions_interval,
             "knowledge": settings.knowledge_interval,
             "patterns": settings.patterns_interval,
         },
@@ -108,4 +114,5 @@ def _tracker(store: RedisStore, settings: Settings) -> SessionTracker:
         interval=settings.sessions_interval,
         load_share=min(settings.load_share, _MOST_SCAN_SHARE),
         manage_notifications=settings.redis_manage_notifications,
+        sample_size=settings.sessions_sample,
     )

@@ -1,7 +1,7 @@
 """Redis and Valkey: server facts, the session keys, and the feed of keyspace events."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -12,7 +12,8 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.client import PubSub
 from redis.retry import Retry
 
-from kato_exporter.kato.sessions import SESSION_KEY_MATCH
+from kato_exporter.kato.session_records import LARGEST_RECORD
+from kato_exporter.kato.sessions import SESSION_INDEX, SESSION_KEY_MATCH
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.store import StoreReport
@@ -25,6 +26,9 @@ Keyevent = Literal["new", "set", "del", "expired", "evicted"]
 _RECONNECT_BACKOFF = ExponentialWithJitterBackoff(base=0.5, cap=15)
 _FIRST_WITH_NEW_EVENT = (7, 0)
 _SCAN_COUNT = 1_000
+_VALUES_AT_ONCE = 16
+_MOST_VALUE_BYTES = 16 * 1024 * 1024
+_NO_EXPIRY = -1
 _ALIAS_A = "g$lshzxetd"
 
 
@@ -34,6 +38,26 @@ class SessionEvent:
 
     event: Keyevent
     key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ScanStep:
+    """What one step of a scan gave.
+
+    The next cursor, 0 at the end; string keys; keys that hold something else.
+    """
+
+    cursor: int
+    keys: list[bytes]
+    foreign: set[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionValue:
+    """A session's record: its bytes, None where it is too large, and whether it expires."""
+
+    data: bytes | None
+    expires: bool
 
 
 @contextmanager
@@ -122,13 +146,51 @@ class RedisStore:
             after = time.time()
         return seconds + microseconds / 1e6 - (before + after) / 2
 
-    def scan_sessions(self, cursor: int) -> tuple[int, list[bytes]]:
-        """Take one step of a SCAN for session keys: the next cursor, 0 at the end, and keys."""
+    def scan_sessions(self, cursor: int) -> ScanStep:
+        """Take one step of a SCAN for keys that look like sessions.
+
+        The step is taken twice, for keys of any type and for strings; only what the second lacks
+        is asked for its type.
+        """
         with _redis_errors():
-            return cast(
-                "tuple[int, list[bytes]]",
-                self._client.scan(cursor, match=SESSION_KEY_MATCH, count=_SCAN_COUNT),
-            )
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.scan(cursor, match=SESSION_KEY_MATCH, count=_SCAN_COUNT)
+            pipeline.scan(cursor, match=SESSION_KEY_MATCH, count=_SCAN_COUNT, _type="string")
+            (following, keys), (_, strings) = pipeline.execute()
+        suspects = set(keys).difference(strings)
+        foreign = self.foreign_keys(list(suspects)) if suspects else set()
+        return ScanStep(following, [key for key in keys if key not in foreign], foreign)
+
+    def foreign_keys(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Give those of the keys that hold something else than a string; one TYPE for each."""
+        with _redis_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.type(key)
+            types = pipeline.execute()
+        return {
+            key for key, kind in zip(keys, types, strict=True) if kind not in (b"string", b"none")
+        }
+
+    def session_values(self, keys: Sequence[bytes]) -> Iterator[SessionValue]:
+        """Read the records of session keys, those of at most LARGEST_RECORD bytes.
+
+        In portions of bounded size and number; keys that are gone are left out, and all that
+        follow once _MOST_VALUE_BYTES have been read.
+        """
+        budget = _MOST_VALUE_BYTES
+        for start in range(0, len(keys), _VALUES_AT_ONCE):
+            portion = keys[start : start + _VALUES_AT_ONCE]
+            for value, size in self._portion_of_values(portion):
+                budget -= size
+                yield value
+            if budget <= 0:
+                return
+
+    def session_index_size(self) -> int | None:
+        """Count the members of KATO 3's index of sessions, None where there is no such key."""
+        with _redis_errors():
+            return cast("int", self._client.scard(SESSION_INDEX)) or None
 
     def notification_flags(self) -> frozenset[str]:
         """Read which classes of keyspace events are on; QueryError where CONFIG is refused."""
@@ -165,6 +227,28 @@ class RedisStore:
             client_name="kato-exporter",
             retry=Retry(NoBackoff(), retries, supported_errors=(redis.exceptions.ConnectionError,)),
         )
+
+    def _portion_of_values(self, keys: Sequence[bytes]) -> Iterator[tuple[SessionValue, int]]:
+        """Ask for sizes first, so that no huge value is ever fetched; give values and sizes."""
+        with _redis_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.strlen(key)
+                pipeline.pttl(key)
+            replies = pipeline.execute(raise_on_error=False)
+            sizes, lives = replies[::2], replies[1::2]
+            small = [
+                key
+                for key, size in zip(keys, sizes, strict=True)
+                if isinstance(size, int) and 0 < size <= LARGEST_RECORD
+            ]
+            values = dict(zip(small, self._client.mget(small), strict=True)) if small else {}
+        for key, size, life in zip(keys, sizes, lives, strict=True):
+            if not isinstance(size, int) or size == 0:
+                continue
+            data = values.get(key)
+            if data is not None or size > LARGEST_RECORD:
+                yield SessionValue(data, expires=life != _NO_EXPIRY), len(data or b"")
 
     def _subscribe_once(self) -> None:
         with self._client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
