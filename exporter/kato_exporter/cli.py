@@ -18,6 +18,7 @@ from kato_exporter.runtime.assembly import Exporter, assemble
 from kato_exporter.runtime.self_metrics import FAMILIES as SELF_FAMILIES
 from kato_exporter.runtime.server import listen
 from kato_exporter.runtime.web import create_app
+from kato_exporter.runtime.web_config import WebConfig, WebConfigError, load_web_config
 from kato_exporter.setting_kinds import Address, Duration
 from kato_exporter.settings import Settings, with_settings
 from kato_exporter.stores.errors import StoreError
@@ -57,14 +58,16 @@ def serve(**given: Any) -> None:
     """Serve /metrics until SIGTERM or Ctrl-C."""
     settings = _settings(given)
     configure_logging(settings.log_level, settings.log_format)
+    web_config = _web_config(settings)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     exporter = assemble(settings)
     with ExitStack() as stack:
-        address = stack.enter_context(_listening(exporter, settings))
+        address = stack.enter_context(_listening(exporter, settings, web_config))
         stack.enter_context(exporter)
-        _log.info("serving", url=f"http://{address}/metrics", version=__version__)
+        url = f"{web_config.scheme}://{address}/metrics"
+        _log.info("serving", url=url, version=__version__)
         stopped.wait()
         _log.info("ending")
 
@@ -74,10 +77,12 @@ def serve(**given: Any) -> None:
 def check(**given: Any) -> int:
     """Try each store once, and print what would be collected and at what price.
 
-    The exit status is 0 only if every configured store answers.
+    The exit status is 0 only if every configured store answers. A wrong web configuration file is
+    refused as by serve.
     """
     settings = _settings(given)
     configure_logging("error", settings.log_format)
+    _web_config(settings)
     exporter = assemble(settings)
     answers = [_report(store) for store in exporter.stores]
     click.echo()
@@ -116,9 +121,21 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _listening(exporter: Exporter, settings: Settings) -> AbstractContextManager[Address]:
+def _web_config(settings: Settings) -> WebConfig:
+    if settings.web_config_file is None:
+        return WebConfig()
     try:
-        return listen(create_app(exporter.runner), settings.listen)
+        return load_web_config(settings.web_config_file)
+    except WebConfigError as error:
+        raise click.UsageError(f"KATO_WEB_CONFIG_FILE (--web-config-file): {error}") from error
+
+
+def _listening(
+    exporter: Exporter, settings: Settings, web_config: WebConfig
+) -> AbstractContextManager[Address]:
+    app = create_app(exporter.runner, web_config.certificate_expiry)
+    try:
+        return listen(app, settings.listen, web_config)
     except OSError as error:
         raise click.UsageError(
             f"KATO_LISTEN (--listen): cannot listen on {settings.listen} "

@@ -21,15 +21,12 @@ import trustme
 from cheroot.wsgi import Server
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from structlog.testing import capture_logs
 
-from kato_exporter.runtime.web_config import (
-    WebConfig,
-    WebConfigError,
-    load_web_config,
-    require_basic_auth,
-)
+from kato_exporter.runtime.web_config import WebConfig, WebConfigError, load_web_config
+from kato_exporter.runtime.web_config.basic_auth import require_basic_auth
+from kato_exporter.runtime.web_config.sections import read_sections
 
 PASSWORD = "correct horse"
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -38,6 +35,11 @@ CLIENTS = f"{TLS}  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyC
 ALICE = f"alice:{PASSWORD}".encode()
 USERS = f"basic_auth_users:\n  alice: {HASH}\n"
 AUTHORITY = trustme.CA()
+EC_PARAMETERS = b"""\
+-----BEGIN EC PARAMETERS-----
+BggqhkjOPQMBBw==
+-----END EC PARAMETERS-----
+"""
 
 
 def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -139,21 +141,39 @@ def serial(certificate: trustme.LeafCert) -> int:
     return x509.load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes()).serial_number
 
 
+def builder_of(
+    issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+) -> x509.CertificateBuilder:
+    """Begin a certificate of a key, valid now."""
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+    )
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    """Encode a private key without a password."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
 def make_uri_certificate(uri: str, folder: Path) -> ssl.SSLContext:
     """Make a client's context with a certificate for a URI, which trustme does not issue."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.load_pem_x509_certificate(AUTHORITY.cert_pem.bytes())
     signer = serialization.load_pem_private_key(AUTHORITY.private_key_pem.bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    now = datetime.now(UTC)
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(issuer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        builder_of(issuer.subject, key.public_key())
         .add_extension(
             x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]),
             critical=True,
@@ -161,14 +181,7 @@ def make_uri_certificate(uri: str, folder: Path) -> ssl.SSLContext:
         .sign(signer, hashes.SHA256())
     )
     path = folder / "uri.pem"
-    path.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + pem_of(key))
     context = trusting()
     context.load_cert_chain(path)
     return context
@@ -744,7 +757,7 @@ def test_unknown_user_costs_as_much(compared: list[bytes]) -> None:
 
 def test_no_users() -> None:
     """To ask for a user where there is none is an error, and not an open door."""
-    with pytest.raises(ValueError, match="basic_auth_users is empty"):
+    with pytest.raises(ValueError, match="empty"):
         require_basic_auth(hello, {})
 
 
@@ -784,18 +797,19 @@ def test_blank_header(site: Site) -> None:
     """A blank header is not sent."""
     config = site.load("http_server_config: {headers: {X-Frame-Options: ''}}")
 
-    assert config.http_server_config.headers == {}
+    assert config.headers == {}
 
 
 def test_no_secret_is_shown(site: Site) -> None:
-    """Neither a hash nor a key is in the text form of a configuration."""
+    """Neither a hash nor a key is in the text form of a configuration, or of its sections."""
     section = {"cert_file": "cert.pem", "key": (site.folder / "key.pem").read_text()}
     users = {"alice": HASH}
     config = site.load(json.dumps({"tls_server_config": section, "basic_auth_users": users}))
 
-    assert config.tls is not None
-    assert HASH not in repr(config)
-    assert "PRIVATE KEY" not in repr(config.tls.config)
+    shown = repr([config, read_sections(site.file)])
+    assert "WebConfig(" in shown
+    assert HASH not in shown
+    assert "PRIVATE KEY" not in shown
 
 
 @pytest.mark.parametrize(
@@ -804,7 +818,7 @@ def test_no_secret_is_shown(site: Site) -> None:
         ("[]", "is of type list; it needs a mapping"),
         ("a: b: c", "line 1: mapping values are not allowed here"),
         ("\0", "is not YAML in UTF-8"),
-        (f"{USERS}  alice: {HASH}\n", "line 3: 'alice' is given twice; keep one"),
+        (f"{USERS}  alice: {HASH}\n", 'line 3: "alice" is given twice; keep one'),
         ("rate_limit: {}", "rate_limit: is not supported; remove it and limit requests in a proxy"),
         ("tls_server_config: x", "tls_server_config: is of type str; it needs a mapping"),
         ("http_server_config: 0", "http_server_config: is of type int; it needs a mapping"),
@@ -822,14 +836,14 @@ def test_bad_shape(site: Site, text: str, expected: str) -> None:
         (
             "tls: {}",
             (
-                "unknown key 'tls'; known are "
+                "'tls': is unknown; known are "
                 "tls_server_config, http_server_config, basic_auth_users, rate_limit"
             ),
         ),
         (
             "tls_server_config: {certfile: x}",
             (
-                "tls_server_config: unknown key 'certfile'; known are cert, cert_file, key, "
+                "tls_server_config.'certfile': is unknown; known are cert, cert_file, key, "
                 "key_file, client_ca, client_ca_file, client_auth_type, "
                 "client_allowed_sans, min_version, max_version, cipher_suites, "
                 "prefer_server_cipher_suites, curve_preferences"
@@ -837,12 +851,12 @@ def test_bad_shape(site: Site, text: str, expected: str) -> None:
         ),
         (
             "http_server_config: {http3: true}",
-            "http_server_config: unknown key 'http3'; known are http2, headers",
+            "http_server_config.'http3': is unknown; known are http2, headers",
         ),
         (
             "http_server_config: {headers: {Server: x}}",
             (
-                "http_server_config.headers: unknown key 'Server'; known are "
+                "http_server_config.headers.'Server': is unknown; known are "
                 "Content-Security-Policy, Strict-Transport-Security, X-Content-Type-Options, "
                 "X-Frame-Options, X-XSS-Protection"
             ),
@@ -902,19 +916,13 @@ def test_bad_certificate_or_key(site: Site, lines: list[str], expected: str) -> 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("min_version: TLS9", "'TLS9' is not known; use TLS12, TLS13"),
-        (
-            "min_version: TLS10",
-            "'TLS10' is retired (RFC 8996) and not spoken; use TLS12 or TLS13",
-        ),
-        (
-            "max_version: TLS11",
-            "'TLS11' is retired (RFC 8996) and not spoken; use TLS12 or TLS13",
-        ),
+        ("min_version: TLS9", "'TLS9' is not supported; use TLS12, TLS13"),
+        ("min_version: TLS10", "'TLS10' is not supported; use TLS12, TLS13"),
+        ("max_version: TLS11", "'TLS11' is not supported; use TLS12, TLS13"),
         ("max_version: TLS12\n  min_version: TLS13", "'TLS12' is below min_version; use TLS13"),
         (
             "cipher_suites: TLS_AES_128_GCM_SHA256",
-            "'TLS_AES_128_GCM_SHA256' is not a list of texts; begin each with a dash",
+            "is of type str; it needs a list",
         ),
         (
             "cipher_suites: [TLS_AES_128_GCM_SHA256]",
@@ -923,10 +931,10 @@ def test_bad_certificate_or_key(site: Site, lines: list[str], expected: str) -> 
                 "add one, or set min_version: TLS13"
             ),
         ),
-        ("prefer_server_cipher_suites: 1", "1 is not a boolean; use true or false"),
+        ("prefer_server_cipher_suites: 1", "is of type int; it needs true or false"),
         (
             "curve_preferences: [P256]",
-            "'P256' is not known; use CurveP256, CurveP384, CurveP521, X25519",
+            "'P256' is not supported; use CurveP256, CurveP384, CurveP521, X25519",
         ),
         (
             "curve_preferences: [X25519, CurveP256]",
@@ -935,22 +943,33 @@ def test_bad_certificate_or_key(site: Site, lines: list[str], expected: str) -> 
         (
             "client_auth_type: Always",
             (
-                "'Always' is not known; use NoClientCert, RequestClientCert, "
+                "'Always' is not supported; use NoClientCert, RequestClientCert, "
                 "VerifyClientCertIfGiven, RequireAndVerifyClientCert"
             ),
         ),
         (
             "client_auth_type: RequireAnyClientCert",
             (
-                "'RequireAnyClientCert' admits unverified certificates, which Python's ssl cannot; "
-                "use RequireAndVerifyClientCert"
+                "'RequireAnyClientCert' is not supported; use NoClientCert, RequestClientCert, "
+                "VerifyClientCertIfGiven, RequireAndVerifyClientCert"
             ),
         ),
         (
             "client_auth_type: VerifyClientCertIfGiven",
             "'VerifyClientCertIfGiven' needs client_ca_file",
         ),
-        ("client_allowed_sans: []", "[] admits nobody; name somebody, or remove it"),
+        (
+            "curve_preferences: [1]",
+            "1 is not supported; use CurveP256, CurveP384, CurveP521, X25519",
+        ),
+        (
+            "client_allowed_sans: []",
+            "[] is no list of names; give one or more, or remove it",
+        ),
+        (
+            "client_allowed_sans: [1]",
+            "[1] is no list of names; give one or more, or remove it",
+        ),
         (
             "client_allowed_sans: [a]",
             "['a'] needs client_auth_type: RequireAndVerifyClientCert",
@@ -981,6 +1000,11 @@ def test_bad_tls_value(site: Site, line: str, expected: str) -> None:
             "client_ca_file: 'DIR/key.pem' has no certificate in PEM; give one or more",
         ),
         (
+            "empty.pem",
+            "RequireAndVerifyClientCert",
+            "client_ca_file: 'DIR/empty.pem' has no certificate in PEM; give one or more",
+        ),
+        (
             "ca.pem",
             "NoClientCert",
             (
@@ -992,6 +1016,7 @@ def test_bad_tls_value(site: Site, line: str, expected: str) -> None:
 )
 def test_bad_client_ca(site: Site, client_ca: str, client_auth: str, expected: str) -> None:
     """A client CA that cannot be read, or that nothing would use, is refused."""
+    (site.folder / "empty.pem").touch()
     text = f"{TLS}  client_ca_file: {client_ca}\n  client_auth_type: {client_auth}\n"
 
     assert f"tls_server_config.{expected}" == site.problem(text)
@@ -1000,7 +1025,7 @@ def test_bad_client_ca(site: Site, client_ca: str, client_auth: str, expected: s
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("http2: maybe", "http2: 'maybe' is not a boolean; use true or false"),
+        ("http2: maybe", "http2: is of type str; it needs true or false"),
         (
             "headers: {X-Frame-Options: never}",
             "headers.X-Frame-Options: 'never' is not permitted; use deny or sameorigin",
@@ -1085,15 +1110,45 @@ def test_encrypted_key(site: Site) -> None:
     assert expected == site.problem(TLS)
 
 
-def test_certificate_by_another_name(site: Site) -> None:
-    """A certificate with a heading that only OpenSSL knows is refused: nobody reads its expiry."""
-    path = site.folder / "cert.pem"
-    path.write_text(path.read_text().replace(" CERTIFICATE", " X509 CERTIFICATE"))
+def test_weak_key(site: Site) -> None:
+    """A certificate that OpenSSL holds for too weak is found when the file is loaded."""
+    key = rsa.generate_private_key(65_537, 1024)  # noqa: S505 - must be refused
+    certificate = builder_of(x509.Name([]), key.public_key()).sign(key, hashes.SHA256())
+    (site.folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (site.folder / "key.pem").write_bytes(pem_of(key))
 
-    expected = (
-        "tls_server_config.cert_file: 'DIR/cert.pem' has no certificate in PEM; give one or more"
-    )
-    assert expected == site.problem(TLS)
+    assert site.problem(TLS) == "tls_server_config: OpenSSL refuses it: EE_KEY_TOO_SMALL"
+
+
+def test_key_as_openssl_writes_it(site: Site) -> None:
+    """Before the key its file may have other PEM blocks, such as the parameters of a curve."""
+    path = site.folder / "key.pem"
+    path.write_bytes((site.folder / "cert.pem").read_bytes() + EC_PARAMETERS + path.read_bytes())
+
+    with serving(site.load(TLS)) as address:
+        assert get(address, trusting()).status_code == 200
+
+
+def test_key_beside_the_certificate(site: Site) -> None:
+    """One file may hold both; the chain is served, and a strange key in it is passed over."""
+    own = (site.folder / "cert.pem").read_bytes() + (site.folder / "key.pem").read_bytes()
+    (site.folder / "both.pem").write_bytes(own)
+    stranger = AUTHORITY.issue_cert("127.0.0.1").private_key_pem.bytes()
+    (site.folder / "cert.pem").write_bytes(stranger + own)
+
+    with serving(site.load(TLS.replace("key.pem", "both.pem"))) as address:
+        assert get(address, trusting()).status_code == 200
+
+
+def test_chain(site: Site) -> None:
+    """Intermediate certificates after the first are sent to the client."""
+    leaf = AUTHORITY.create_child_ca().issue_cert("127.0.0.1")
+    leaf.private_key_pem.write_to_path(site.folder / "key.pem")
+    chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
+    (site.folder / "cert.pem").write_bytes(chain)
+
+    with serving(site.load(TLS)) as address:
+        assert get(address, trusting()).status_code == 200
 
 
 def test_missing_file(site: Site) -> None:

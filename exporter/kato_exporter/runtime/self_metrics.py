@@ -23,6 +23,12 @@ BUILD_INFO = Family(
     labels=("version", "python"),
 )
 
+CERTIFICATE_EXPIRY = Family(
+    name="kato_exporter_web_certificate_expiry_timestamp_seconds",
+    kind=Kind.GAUGE,
+    help="When the certificate that the exporter shows its clients ends; absent without TLS.",
+)
+
 
 def _per_collector(name: str, text: str, *more_labels: str) -> Family:
     return Family(
@@ -63,6 +69,7 @@ SKIPPED = _per_collector(
 FAMILIES = (
     STORE_UP,
     BUILD_INFO,
+    CERTIFICATE_EXPIRY,
     SUCCESS,
     DURATION,
     LAST_SUCCESS,

@@ -8,6 +8,7 @@ from wsgiref.types import WSGIApplication
 import structlog
 from cheroot.wsgi import Server
 
+from kato_exporter.runtime.web_config import WebConfig
 from kato_exporter.setting_kinds import Address
 
 _log = structlog.get_logger("web")
@@ -28,14 +29,17 @@ class _Server(Server):
         _log.log(level, "web server", report=msg.strip(), exc_info=traceback)
 
 
-def listen(app: WSGIApplication, address: Address) -> AbstractContextManager[Address]:
+def listen(
+    app: WSGIApplication, address: Address, web_config: WebConfig
+) -> AbstractContextManager[Address]:
     """Take the address at once; serve the application while the context lasts.
 
-    The context gives the address with its true port. Raises OSError where it cannot be had.
+    TLS, users and headers are as `web_config` says. The context gives the address with its true
+    port. Raises OSError where it cannot be had.
     """
     server = _Server(
         (address.host, address.port),
-        app,
+        web_config.protect(app),
         numthreads=_THREADS,
         max=_THREADS,
         request_queue_size=_WAITING_CONNECTIONS,
@@ -44,6 +48,7 @@ def listen(app: WSGIApplication, address: Address) -> AbstractContextManager[Add
         shutdown_timeout=_SHUTDOWN_TIMEOUT,
         server_name="kato-exporter",
     )
+    server.ssl_adapter = web_config.ssl_adapter()
     server.max_request_header_size = _LONGEST_HEADER
     server.max_request_body_size = _LONGEST_BODY
     server.prepare()

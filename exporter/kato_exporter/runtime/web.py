@@ -1,5 +1,7 @@
 """The exporter's HTTP interface."""
 
+from collections.abc import Callable
+
 from flask import Flask, Response, abort, render_template, request
 from prometheus_client import REGISTRY
 from werkzeug.exceptions import HTTPException
@@ -7,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 from kato_exporter import __version__
 from kato_exporter.runtime.exposition import expose
 from kato_exporter.runtime.runner import Runner
+from kato_exporter.runtime.self_metrics import CERTIFICATE_EXPIRY
 from kato_exporter.stores.deadline import Deadline
 
 _DEFAULT_SCRAPE_TIMEOUT = 10.0
@@ -21,8 +24,12 @@ _SECURITY_HEADERS = {
 }
 
 
-def create_app(runner: Runner) -> Flask:
+def create_app(
+    runner: Runner, certificate_expiry: Callable[[], float | None] = lambda: None
+) -> Flask:
     """Build the WSGI application.
+
+    `certificate_expiry` gives when the certificate served now ends, in epoch seconds, or None.
 
     GET /metrics     the exposition; `?collect[]=NAME`, repeated, restricts it to collectors
     GET /-/healthy   200 while the process serves
@@ -34,6 +41,9 @@ def create_app(runner: Runner) -> Flask:
     @app.get("/metrics")
     def metrics() -> Response:
         families = runner.scrape(_deadline(), _chosen(runner))
+        expiry = certificate_expiry()
+        if expiry is not None:
+            families.append(CERTIFICATE_EXPIRY.sample(expiry))
         if not request.args.getlist("collect[]"):
             families += list(REGISTRY.collect())
         exposition = expose(
