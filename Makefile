@@ -1,7 +1,7 @@
-.PHONY: help demo test docs lock
+.PHONY: help demo test docs lock bench-sessions
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Run the exporter on embedded servers; DEMO_ARGS="--duration 60 --seed 7"
 	@scripts/prepare demo
@@ -21,3 +21,8 @@ lock: ## Renew the locked requirements
 	    --generate-hashes --no-header --no-annotate pyproject.toml \
 	    $$([ $$extra = run ] || echo --extra $$extra) --output-file requirements/$$extra.txt; \
 	done
+
+bench-sessions: ## Measure what watching sessions costs; writes docs/benchmarks.md
+	@scripts/debian-packages redis-server prometheus-redis-exporter
+	@scripts/prepare test
+	@cd tests && exec ../.venv/bin/python -m bench.bench_sessions

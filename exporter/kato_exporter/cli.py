@@ -1,6 +1,6 @@
 """The command `kato-exporter`."""
 
-import os
+import re
 import signal
 import sys
 import threading
@@ -25,6 +25,8 @@ from kato_exporter.stores.errors import StoreError
 from kato_exporter.stores.store import Store
 
 _log = structlog.get_logger("exporter")
+
+_SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([^)]*)")
 
 
 def main() -> None:
@@ -137,9 +139,10 @@ def _listening(
     try:
         return listen(app, settings.listen, web_config)
     except OSError as error:
+        reasons = _SYSTEM_ERROR.findall(str(error)) or [str(error)]
         raise click.UsageError(
             f"KATO_LISTEN (--listen): cannot listen on {settings.listen} "
-            f"({os.strerror(error.errno or 0)}); give a free HOST:PORT of this machine"
+            f"({reasons[-1]}); give a free HOST:PORT of this machine"
         ) from error
 
 
@@ -157,7 +160,7 @@ def _report(store: Store) -> bool:
 
 
 def _print_collectors(exporter: Exporter) -> None:
-    row = "{:11} {:9} {:15} {:>14}"
+    row = "{:15} {:9} {:15} {:>14}"
     click.echo(row.format("collector", "store", "asked", "series at most"))
     total = 0
     for collector in exporter.collectors:

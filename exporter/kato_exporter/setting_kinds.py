@@ -11,6 +11,8 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 from redis.connection import parse_url as parse_redis_url
 
+from kato_exporter.collectors.container_choice import ContainerChoice, is_container_name
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SHORTEST, _LONGEST = 0.1, 86_400.0
@@ -74,15 +76,16 @@ class RedisUrl(_StoreUrl):
     )
 
     def _parse(self, value: Any) -> str:
-        parts = urlsplit(str(value))
-        options: dict[str, Any] = parse_redis_url(value)  # type: ignore[no-untyped-call]
+        text = str(value)
+        parts = urlsplit(text)
+        options: dict[str, Any] = parse_redis_url(text)  # type: ignore[no-untyped-call]
         if parts.scheme == "unix" and not options.get("path"):
             raise ValueError("no path")
         if parts.scheme != "unix" and not options.get("host"):
             raise ValueError("no host")
         if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path, re.ASCII):
             raise ValueError("no database number")
-        return str(value)
+        return text
 
 
 class MongoUrl(_StoreUrl):
@@ -94,12 +97,68 @@ class MongoUrl(_StoreUrl):
     )
 
     def _parse(self, value: Any) -> str:
-        if str(value).startswith("mongodb+srv://"):  # parsing it would ask the DNS
-            if not urlsplit(value).hostname:
+        text = str(value)
+        if text.startswith("mongodb+srv://"):  # parsing it would ask the DNS
+            if not urlsplit(text).hostname:
                 raise ValueError("no host")
         else:
-            parse_uri(value)
-        return str(value)
+            parse_uri(text)
+        return text
+
+
+class DockerHost(_StoreUrl):
+    """The address of a container engine that speaks Docker's API."""
+
+    expected = (
+        "the address of a container engine; give unix:///PATH, tcp://HOST:PORT "
+        "or ssh://[USER@]HOST[:PORT]"
+    )
+
+    def _parse(self, value: Any) -> str:
+        parts = urlsplit(str(value))
+        port = parts.port
+        if parts.query or parts.fragment or parts.password is not None:
+            raise ValueError("more than an address")
+        if parts.scheme == "unix":
+            right = not parts.netloc and parts.path.startswith("/") and parts.path != "/"
+        elif parts.scheme == "tcp":
+            right = bool(parts.hostname and port) and parts.path in ("", "/") and not parts.username
+        else:
+            right = parts.scheme == "ssh" and bool(parts.hostname) and parts.path in ("", "/")
+        if not right:
+            raise ValueError(value)
+        return str(value).rstrip("/")
+
+
+class Containers(Kind):
+    """Which containers are watched."""
+
+    name = "containers"
+    expected = (
+        "a choice of containers; give names, patterns with * ? [...] and label=KEY or "
+        "label=KEY=VALUE, with commas"
+    )
+
+    def _parse(self, value: Any) -> ContainerChoice:
+        if isinstance(value, ContainerChoice):
+            return value
+        return ContainerChoice.parse(value if isinstance(value, str) else ",".join(value))
+
+
+class ContainerNames(Kind):
+    """Names of containers, without an order."""
+
+    name = "names"
+    expected = "a list of container names; give names of letters, digits, _ . and -, with commas"
+
+    def _parse(self, value: Any) -> frozenset[str]:
+        if isinstance(value, frozenset):
+            return value
+        given = value.split(",") if isinstance(value, str) else value
+        names = frozenset(name.strip() for name in given)
+        if not all(is_container_name(name) for name in names):
+            raise ValueError(value)
+        return names
 
 
 class Host(Kind):

@@ -12,7 +12,8 @@ ENDS: tuple[Keyevent, ...] = ("del", "expired", "evicted")
 
 _log = structlog.get_logger("sessions")
 
-_CLASSES_OF_ENDS = "Egxe"
+_CLASSES_OF_ENDS = frozenset("Egxe")
+_CLASS_OF: dict[Keyevent, str] = {"new": "n", "set": "$"}
 
 
 class NotificationSetting(Protocol):
@@ -40,23 +41,26 @@ class KeyspaceNotifications:
     def usable_events(self) -> tuple[Keyevent, ...]:
         """Give the events that tell every begin and end; empty where some are off and stay off.
 
+        `new` tells a begin where the server has that event. Where all other classes are on, Redis
+        does not report whether this one is; then, and on older servers, `set` does.
         Raises StoreError where Redis gives no answer at all.
         """
         begin: Keyevent = "new" if self._store.tells_new_keys() else "set"
-        needed = frozenset(_CLASSES_OF_ENDS + ("n" if begin == "new" else "$"))
         try:
-            missing = needed - self._store.notification_flags()
-            if missing and self._manage:
-                self._add(missing)
-                missing = frozenset()
+            flags = self._store.notification_flags()
+            candidate: Keyevent
+            for candidate in (begin, "set"):
+                if _needed(candidate) <= flags:
+                    self._explained = ""
+                    return (candidate, *ENDS)
+            if self._manage:
+                self._add(_needed(begin) - flags)
+                return (begin, *ENDS)
         except QueryError as error:
-            self._explain(f"CONFIG is refused ({error})", needed)
-            return ()
-        if missing:
-            self._explain("keyspace notifications are off", needed)
-            return ()
-        self._explained = ""
-        return (begin, *ENDS)
+            self._explain(f"CONFIG is refused ({error})", _needed(begin))
+        else:
+            self._explain("keyspace notifications are off", _needed(begin))
+        return ()
 
     def take_back(self) -> None:
         """Turn off again what was turned on here, and nothing else."""
@@ -79,3 +83,7 @@ class KeyspaceNotifications:
                 f"{''.join(sorted(needed))} (add what is set already), "
                 "or KATO_REDIS_MANAGE_NOTIFICATIONS=true",
             )
+
+
+def _needed(begin: Keyevent) -> frozenset[str]:
+    return _CLASSES_OF_ENDS | {_CLASS_OF[begin]}

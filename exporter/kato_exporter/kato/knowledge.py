@@ -20,7 +20,9 @@ FREQUENCY_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_
 LENGTH_BOUNDS = (2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256, 512, 1_024, 4_096)
 """Buckets of how many symbols a pattern has; KATO learns none shorter than 2."""
 
-_PATTERN_NAME = re.compile(r"[0-9a-f]{40}")
+PATTERN_NAME = re.compile(r"^[0-9a-f]{40}\Z")
+"""A pattern's name as the stores hold it: 40 hex digits, no prefix."""
+
 _UNSAFE_IN_NODE = str.maketrans(dict.fromkeys('/\\."$*<>:|?- ', "_"))
 _LONGEST_ID = 60
 _HASH_LENGTH = 8
@@ -70,8 +72,8 @@ def knowledge_base_of(node_id: str, service: str = "kato") -> str:
 
 
 def is_pattern_name(name: object) -> bool:
-    """Tell whether a value is a pattern name as the stores hold it: 40 hex digits, no prefix."""
-    return isinstance(name, str) and _PATTERN_NAME.fullmatch(name) is not None
+    """Tell whether a value is a pattern name as the stores hold it."""
+    return isinstance(name, str) and PATTERN_NAME.fullmatch(name) is not None
 
 
 def pattern_name(events: list[list[str]]) -> str:

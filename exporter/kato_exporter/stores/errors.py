@@ -9,4 +9,11 @@ class StoreError(Exception):
 
 
 class QueryError(StoreError):
-    """The store answered, but not this question: no right to it, too slow, not supported."""
+    """The store answered, but not this question: no right to it, too slow, not supported.
+
+    `code` is the store's own number of the error, where it has one.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,11 +1,13 @@
 """MongoDB as the store of KATO 2's knowledge: one database per knowledge base."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pymongo
+from bson.decimal128 import Decimal128
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -14,6 +16,7 @@ from kato_exporter.kato.knowledge import (
     FREQUENCY_BOUNDS,
     LENGTH_BOUNDS,
     METADATA,
+    PATTERN_NAME,
     PATTERNS,
     PREDICTIONS,
     SYMBOLS,
@@ -21,7 +24,6 @@ from kato_exporter.kato.knowledge import (
     MeasuredDistribution,
     PatternFrequency,
     Totals,
-    is_pattern_name,
 )
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
@@ -31,6 +33,10 @@ from kato_exporter.stores.store import StoreReport
 Document = dict[str, Any]
 
 _AUTHENTICATION_FAILED = 18
+_DRIVER_DETAILS = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*")
+_NO_SUCH_COLLECTION = 26
+_IS_A_VIEW = 166
+_PARTIAL = frozenset({"partialFilterExpression", "sparse", "hidden"})
 _UNUSABLE = "unusable"
 
 
@@ -42,9 +48,9 @@ def _mongodb_errors() -> Iterator[None]:
         message = (error.details or {}).get("errmsg", str(error))
         if error.code == _AUTHENTICATION_FAILED:
             raise StoreError(f"authentication failed: {message}") from error
-        raise QueryError(str(message)) from error
+        raise QueryError(str(message).partition("\n")[0], code=error.code) from error
     except PyMongoError as error:
-        raise StoreError(str(error).partition(", Timeout:")[0]) from error
+        raise StoreError(_DRIVER_DETAILS.sub("", str(error))) from error
 
 
 class MongoStore:
@@ -100,12 +106,14 @@ class MongoStore:
         """Name the databases that have a collection whose name ends in `_kb`, sorted."""
         with _mongodb_errors(), pymongo.timeout(self._timeout):
             names = self._client.list_database_names()
+        if not names:  # every server has databases of its own, so these are kept from us
+            raise QueryError("not permitted to read any database")
         return sorted(
             name for name in names if name not in SYSTEM_DATABASES and self._holds_knowledge(name)
         )
 
     def counts(self, kb: str) -> KnowledgeCounts:
-        """Ask `count` without a filter, which reads the collection's metadata."""
+        """Ask `$collStats` for the counts that the collections' metadata hold."""
         return KnowledgeCounts(
             patterns=self._count(kb, PATTERNS),
             symbols=self._count(kb, SYMBOLS),
@@ -133,7 +141,10 @@ class MongoStore:
         """
         with _mongodb_errors(), pymongo.timeout(self._timeout):
             documents = self._client[kb][PATTERNS].find(
-                {"frequency": {"$gte": 1, "$lt": math.inf}},
+                {
+                    "frequency": {"$gte": 1, "$lt": math.inf},
+                    "name": {"$regex": PATTERN_NAME.pattern},
+                },
                 {"_id": False, "name": True, "frequency": True},
                 sort=[("frequency", pymongo.DESCENDING), ("name", pymongo.ASCENDING)],
                 limit=2 * limit,
@@ -141,7 +152,7 @@ class MongoStore:
             found = [
                 PatternFrequency(document["name"], int(document["frequency"]))
                 for document in documents
-                if is_pattern_name(document.get("name"))
+                if isinstance(document["frequency"], int | float)
             ]
         return found[:limit]
 
@@ -163,12 +174,17 @@ class MongoStore:
         return any(name.endswith("_kb") for name in collections)
 
     def _count(self, kb: str, collection: str) -> int | None:
-        """Count documents, None where the collection is a view and has no metadata."""
+        """Count documents, of all shards: 0 without such a collection, None where it is a view."""
         try:
             with _mongodb_errors(), pymongo.timeout(self._timeout):
-                return self._client[kb][collection].estimated_document_count()
-        except QueryError:
-            return None
+                shards = self._client[kb][collection].aggregate([{"$collStats": {"count": {}}}])
+                return sum(int(shard["count"]) for shard in shards)
+        except QueryError as error:
+            if error.code == _NO_SUCH_COLLECTION:
+                return 0
+            if error.code == _IS_A_VIEW:
+                return None
+            raise
 
     def _distribution(self, kb: str, field: str, bounds: Sequence[float]) -> MeasuredDistribution:
         """Let the server sort the values into buckets whose upper bounds belong to them."""
@@ -193,7 +209,7 @@ class MongoStore:
             Distribution(
                 tuple(bounds),
                 tuple(bucket["patterns"] for bucket in usable),
-                float(sum(bucket["total"] for bucket in usable)),
+                sum(_float(bucket["total"]) for bucket in usable),
             ),
             unusable=buckets.get(_UNUSABLE, {}).get("patterns", 0),
         )
@@ -203,10 +219,14 @@ class MongoStore:
         """Point to an index of all documents that holds the field alone or before the name."""
         for name, index in collection.index_information().items():
             fields = [key for key, _ in index["key"]]
-            whole = not ("partialFilterExpression" in index or index.get("sparse"))
+            whole = not _PARTIAL.intersection(index)
             if whole and fields in ([field], [field, "name"]):
                 return {"hint": name}
         return {}
+
+
+def _float(total: float | Decimal128) -> float:
+    return float(total.to_decimal() if isinstance(total, Decimal128) else total)
 
 
 def _integer(value: object) -> int | None:

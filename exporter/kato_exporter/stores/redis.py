@@ -99,7 +99,8 @@ class RedisStore:
         parts = urlsplit(self._url)
         if parts.scheme == "unix":
             return f"unix://{parts.path}"
-        return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}/{self.database}"
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{parts.scheme}://{host}:{parts.port or 6379}/{self.database}"
 
     def probe(self, deadline: Deadline) -> None:
         """Send PING; raise StoreError where no PONG comes."""
@@ -113,6 +114,10 @@ class RedisStore:
         product = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version", info.get("redis_version", "of unknown version"))
         lacking = []
+        try:
+            self.notification_flags()
+        except QueryError:
+            lacking.append("CONFIG GET is not permitted: sessions are counted by scan only")
         with _redis_errors():
             try:
                 self._client.scan(0, match=SESSION_KEY_MATCH, count=1)
@@ -190,7 +195,7 @@ class RedisStore:
     def session_index_size(self) -> int | None:
         """Count the members of KATO 3's index of sessions, None where there is no such key."""
         with _redis_errors():
-            return cast("int", self._client.scard(SESSION_INDEX)) or None
+            return self._client.scard(SESSION_INDEX) or None
 
     def notification_flags(self) -> frozenset[str]:
         """Read which classes of keyspace events are on; QueryError where CONFIG is refused."""
@@ -242,7 +247,10 @@ class RedisStore:
                 for key, size in zip(keys, sizes, strict=True)
                 if isinstance(size, int) and 0 < size <= LARGEST_RECORD
             ]
-            values = dict(zip(small, self._client.mget(small), strict=True)) if small else {}
+            values: dict[bytes, bytes | None] = {}
+            if small:
+                found = cast("list[bytes | None]", self._client.mget(small))
+                values = dict(zip(small, found, strict=True))
         for key, size, life in zip(keys, sizes, lives, strict=True):
             if not isinstance(size, int) or size == 0:
                 continue
