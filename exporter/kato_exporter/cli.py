@@ -1,5 +1,6 @@
 """The command `kato-exporter`."""
 
+import os
 import re
 import signal
 import sys
@@ -72,6 +73,8 @@ def serve(**given: Any) -> None:
         _log.info("serving", url=url, version=__version__)
         stopped.wait()
         _log.info("ending")
+    sys.stderr.flush()
+    os._exit(0)  # a thread that still waits for a store that hangs must not hold up the end
 
 
 @cli.command()

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kato_exporter.collectors.containers import ContainersCollector
 from kato_exporter.collectors.family import Family
 from kato_exporter.collectors.knowledge import KnowledgeCollector
 from kato_exporter.collectors.patterns import PatternsCollector
@@ -38,6 +39,11 @@ _SUBJECTS: Sequence[tuple[str, str, Sequence[Family]]] = (
         "Patterns",
         "Collector `patterns`, from scans of MongoDB, every `KATO_PATTERNS_INTERVAL`.",
         PatternsCollector.families,
+    ),
+    (
+        "Containers",
+        "Collector `containers`, from Docker's API on the scrape, and by the engine's events.",
+        ContainersCollector.families,
     ),
     (
         "The exporter itself",

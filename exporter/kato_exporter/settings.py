@@ -16,8 +16,12 @@ from typing import Any, Self, TypeVar
 
 import click
 
+from kato_exporter.collectors.container_choice import ContainerChoice
 from kato_exporter.setting_kinds import (
     Address,
+    ContainerNames,
+    Containers,
+    DockerHost,
     Duration,
     Host,
     ListenAddress,
@@ -27,10 +31,14 @@ from kato_exporter.setting_kinds import (
     Share,
 )
 
-COLLECTORS = ("sessions", "session_values", "redis", "knowledge", "patterns")
+COLLECTORS = ("sessions", "session_values", "redis", "knowledge", "patterns", "containers")
 
 _ENVIRONMENT_PREFIX = "KATO_"
-_TABLES = frozenset({"redis", "mongo", "web", "sessions", "knowledge", "patterns", "log"})
+_TABLES = frozenset({"redis", "mongo", "docker", "web", "sessions", "knowledge", "patterns", "log"})
+_KATO_CONTAINERS = ContainerChoice.parse(
+    "kato,kato-mongodb,kato-redis,kato-qdrant,label=com.docker.compose.project=kato"
+)
+_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -56,6 +64,30 @@ class Settings:
     )
     mongo_url: str | None = _setting(
         MongoUrl(), "MongoDB, where KATO keeps knowledge. Empty: not configured.", secret=True
+    )
+    docker_host: str | None = _setting(
+        DockerHost(),
+        "Docker Engine or Podman that runs the containers: `unix:///var/run/docker.sock`, "
+        "`tcp://HOST:PORT` (such as a socket proxy) or `ssh://[USER@]HOST`. Empty: not configured.",
+    )
+    docker_cert_path: Path | None = _setting(
+        _DIRECTORY,
+        "Directory with `ca.pem`, and `cert.pem` and `key.pem` where the engine asks for them; "
+        "`tcp://` is then TLS.",
+    )
+    docker_most_containers: int = _setting(
+        click.IntRange(min=1, max=200),
+        "Containers with series of their own, which are asked at the same time.",
+        default=50,
+    )
+    containers: ContainerChoice = _setting(
+        Containers(),
+        "The containers to watch: names, patterns and labels (`label=KEY` or `label=KEY=VALUE`).",
+        default=_KATO_CONTAINERS,
+    )
+    containers_expected: frozenset[str] | None = _setting(
+        ContainerNames(),
+        "Names of containers that are missing where there are none: `kato_container_present` 0.",
     )
     listen: Address = _setting(
         ListenAddress(), "Where to serve /metrics.", default=Address("127.0.0.1", 9898)
@@ -157,7 +189,9 @@ class Spec:
             return ",".join(self.kind.known)
         if isinstance(self.kind, Duration):
             return f"{self.default:g}s"
-        return str(self.default) if isinstance(self.default, Address) else self.default
+        if isinstance(self.default, Address | ContainerChoice):
+            return str(self.default)
+        return self.default
 
     @property
     def flag(self) -> str:
@@ -213,7 +247,9 @@ def _option(spec: Spec) -> Callable[[Command], Command]:
     return click.option(
         flags,
         spec.name,
-        cls=_StoreUrlOption if isinstance(spec.kind, RedisUrl | MongoUrl) else click.Option,
+        cls=_StoreUrlOption
+        if isinstance(spec.kind, RedisUrl | MongoUrl | DockerHost)
+        else click.Option,
         envvar=spec.variable,
         show_envvar=True,
         type=spec.kind,

@@ -188,11 +188,11 @@ def collectors_of(table: Iterable[str]) -> set[str]:
 
 
 def asked(*arguments: str, **settings: str) -> str:
-    """Give what `check` says of when the knowledge is asked, of stores that are down."""
-    ended = run_command("check", "--store-timeout", "100ms", *arguments, **settings)
+    """Give what `check` says of when records of sessions are read, of a Redis that is down."""
+    ended = run_command("check", *arguments, **settings)
 
     assert 1 == ended.returncode, ended.stderr
-    return table_of(ended.stdout)["knowledge"][1]
+    return table_of(ended.stdout)["session_values"][1]
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -363,14 +363,14 @@ def test_a_host_fills_the_urls_that_are_not_set(valkey: RedisServer) -> None:
 def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
     """One setting given three times: with each one taken away, the next counts."""
     file = tmp_path / "kato.toml"
-    file.write_text(f'host = "{LOOPBACK}"\n[knowledge]\ninterval = "7s"\n')
+    file.write_text(f'[redis]\nurl = "redis://{LOOPBACK}:1"\n[sessions]\ninterval = "7s"\n')
     in_file = {"KATO_CONFIG_FILE": str(file)}
-    in_both = in_file | {"KATO_KNOWLEDGE_INTERVAL": "8s"}
+    in_both = in_file | {"KATO_SESSIONS_INTERVAL": "8s"}
 
-    assert "every 9 s" == asked("--knowledge-interval", "9s", **in_both)
+    assert "every 9 s" == asked("--sessions-interval", "9s", **in_both)
     assert "every 8 s" == asked(**in_both)
     assert "every 7 s" == asked(**in_file)
-    assert "every 10 s" == asked(KATO_HOST=LOOPBACK)
+    assert "every 30 s" == asked(**NOWHERE)
 
 
 def test_a_settings_file_takes_the_place_of_all_variables(

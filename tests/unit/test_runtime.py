@@ -326,3 +326,18 @@ def test_every_answer_carries_the_security_headers() -> None:
             assert headers["X-Content-Type-Options"] == "nosniff"
             assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
             assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_run_in_vain_does_not_count_as_load() -> None:
+    """A store that was down for the length of a timeout is asked again at the next interval."""
+    starts: list[float] = []
+
+    def work() -> float:
+        starts.append(time.monotonic())
+        time.sleep(0.1)
+        raise StoreError("down")
+
+    schedule = Schedule({"a": ToldCollector("a", work)}, intervals={"a": 0.2}, load_share=0.01)
+    schedule.start()
+    eventually(lambda: len(starts) == 3)
+    schedule.stop()

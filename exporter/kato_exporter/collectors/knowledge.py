@@ -23,7 +23,11 @@ def _per_kb(name: str, text: str) -> Family:
     return Family(name=name, kind=Kind.GAUGE, help=text, labels=("kb",))
 
 
-PATTERNS = _per_kb("kato_patterns", "Patterns learned (documents in patterns_kb).")
+PATTERNS = _per_kb(
+    "kato_patterns",
+    "Patterns learned: documents in patterns_kb, by MongoDB's metadata, which a crash of mongod "
+    "can set back; kato_pattern_frequency_distribution_gcount counts them one by one.",
+)
 SYMBOLS = _per_kb("kato_symbols", "Distinct symbols (documents in symbols_kb).")
 PREDICTIONS = _per_kb(
     "kato_predictions",

@@ -1,10 +1,15 @@
 """Puts the exporter together from its settings."""
 
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from kato_exporter.collectors.collector import Collector
+from kato_exporter.collectors.container_events import ContainerEventFollower
+from kato_exporter.collectors.container_ledger import ContainerLedger
+from kato_exporter.collectors.containers import ContainersCollector
 from kato_exporter.collectors.knowledge import KnowledgeCollector
 from kato_exporter.collectors.patterns import PatternsCollector
 from kato_exporter.collectors.redis import RedisCollector
@@ -13,11 +18,33 @@ from kato_exporter.collectors.session_values import SessionValuesCollector
 from kato_exporter.collectors.sessions import SessionsCollector
 from kato_exporter.runtime.runner import Runner
 from kato_exporter.settings import Settings
+from kato_exporter.stores.deadline import Deadline
+from kato_exporter.stores.docker import DockerStore
 from kato_exporter.stores.mongodb import MongoStore
 from kato_exporter.stores.redis import RedisStore
 from kato_exporter.stores.store import Store
 
 _MOST_SCAN_SHARE = 0.05
+_PATIENCE_AT_THE_END = 5.0
+
+
+class Background(Protocol):
+    """Something that follows a store in a thread of its own."""
+
+    def start(self) -> None:
+        """Begin to follow."""
+
+    def stop(self) -> None:
+        """End the thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A store, and what watches it."""
+
+    store: Store
+    collectors: tuple[Collector, ...]
+    background: tuple[Background, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +56,12 @@ class Exporter:
 
     stores: tuple[Store, ...]
     collectors: tuple[Collector, ...]
+    background: tuple[Background, ...]
     runner: Runner
-    tracker: SessionTracker | None
 
     def __enter__(self) -> Self:
-        if self.tracker is not None:
-            self.tracker.start()
+        for follower in self.background:
+            follower.start()
         self.runner.start()
         return self
 
@@ -44,75 +71,105 @@ class Exporter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.runner.stop()
-        if self.tracker is not None:
-            self.tracker.stop()
-        for store in self.stores:
-            store.close()
+        patience = Deadline.after(_PATIENCE_AT_THE_END)
+        _all([self.runner.stop, *(follower.stop for follower in self.background)], patience)
+        _all([store.close for store in self.stores], patience)
+
+
+def _all(ends: Sequence[Callable[[], None]], patience: Deadline) -> None:
+    """Do all at once, and leave alone what waits too long for a store that hangs."""
+    threads = [threading.Thread(target=end, daemon=True) for end in ends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(patience.remaining)
 
 
 def assemble(settings: Settings) -> Exporter:
     """Build the stores that have a URL, and the collectors that read them."""
-    redis = _redis(settings)
-    mongodb = _mongodb(settings)
-    tracker = None
-    collectors: list[Collector] = []
-    if redis is not None:
-        if "sessions" in settings.collectors:
-            tracker = _tracker(redis, settings)
-            collectors.append(SessionsCollector(tracker))
-            if "session_values" in settings.collectors:
-                collectors.append(
-                    SessionValuesCollector(redis, tracker, most_nodes=settings.sessions_most_nodes)
-                )
-        if "redis" in settings.collectors:
-            collectors.append(RedisCollector(redis))
-    if mongodb is not None:
-        if "knowledge" in settings.collectors:
-            collectors.append(KnowledgeCollector(mongodb, most_kbs=settings.knowledge_most_kbs))
-        if "patterns" in settings.collectors:
-            collectors.append(
-                PatternsCollector(
-                    mongodb,
-                    most_kbs=settings.knowledge_most_kbs,
-                    most_patterns=settings.patterns_top,
-                )
-            )
-    stores = tuple(store for store in (redis, mongodb) if store is not None)
-    runner = Runner(
-        stores,
-        collectors,
-        intervals={
-            "session_values": settings.sessions_interval,
-            "knowledge": settings.knowledge_interval,
-            "patterns": settings.patterns_interval,
-        },
-        load_share=settings.load_share,
+    watches = [
+        watch for build in (_redis, _mongodb, _docker) if (watch := build(settings)) is not None
+    ]
+    stores = tuple(watch.store for watch in watches)
+    collectors = tuple(
+        collector
+        for watch in watches
+        for collector in watch.collectors
+        if collector.name in settings.collectors
     )
-    return Exporter(stores=stores, collectors=tuple(collectors), runner=runner, tracker=tracker)
+    return Exporter(
+        stores=stores,
+        collectors=collectors,
+        background=tuple(follower for watch in watches for follower in watch.background),
+        runner=Runner(
+            stores,
+            collectors,
+            intervals={
+                "session_values": settings.sessions_interval,
+                "knowledge": settings.knowledge_interval,
+                "patterns": settings.patterns_interval,
+            },
+            load_share=settings.load_share,
+        ),
+    )
 
 
-def _redis(settings: Settings) -> RedisStore | None:
+def _redis(settings: Settings) -> Watch | None:
     if settings.redis_url is None:
         return None
-    return RedisStore(settings.redis_url, timeout=settings.store_timeout)
-
-
-def _mongodb(settings: Settings) -> MongoStore | None:
-    if settings.mongo_url is None:
-        return None
-    return MongoStore(
-        settings.mongo_url,
-        timeout=settings.store_timeout,
-        query_timeout=settings.query_timeout,
-    )
-
-
-def _tracker(store: RedisStore, settings: Settings) -> SessionTracker:
-    return SessionTracker(
+    store = RedisStore(settings.redis_url, timeout=settings.store_timeout)
+    tracker = SessionTracker(
         store,
         interval=settings.sessions_interval,
         load_share=min(settings.load_share, _MOST_SCAN_SHARE),
         manage_notifications=settings.redis_manage_notifications,
         sample_size=settings.sessions_sample,
+    )
+    tracked = {"sessions", "session_values"} & settings.collectors
+    return Watch(
+        store=store,
+        collectors=(
+            SessionsCollector(tracker),
+            SessionValuesCollector(store, tracker, most_nodes=settings.sessions_most_nodes),
+            RedisCollector(store),
+        ),
+        background=(tracker,) if tracked else (),
+    )
+
+
+def _mongodb(settings: Settings) -> Watch | None:
+    if settings.mongo_url is None:
+        return None
+    store = MongoStore(
+        settings.mongo_url, timeout=settings.store_timeout, query_timeout=settings.query_timeout
+    )
+    most_kbs = settings.knowledge_most_kbs
+    return Watch(
+        store=store,
+        collectors=(
+            KnowledgeCollector(store, most_kbs=most_kbs),
+            PatternsCollector(store, most_kbs=most_kbs, most_patterns=settings.patterns_top),
+        ),
+    )
+
+
+def _docker(settings: Settings) -> Watch | None:
+    if settings.docker_host is None:
+        return None
+    most = settings.docker_most_containers
+    store = DockerStore(
+        settings.docker_host,
+        timeout=settings.store_timeout,
+        most_at_once=most,
+        cert_path=settings.docker_cert_path,
+    )
+    expected = settings.containers_expected or frozenset()
+    choice = settings.containers.including(expected)
+    follower = ContainerEventFollower(store, ContainerLedger(choice.matches, most_names=most))
+    return Watch(
+        store=store,
+        collectors=(
+            ContainersCollector(store, follower, choice, expected=expected, most_containers=most),
+        ),
+        background=(follower,) if "containers" in settings.collectors else (),
     )

@@ -32,12 +32,14 @@ class _Timetable:
     def run(self) -> datetime:
         """Collect once and give the time of the next run.
 
-        After a run of d seconds the next starts no sooner than d / share after this one's start.
+        After a run of d seconds the next starts no sooner than d / share after this one's start;
+        a run in vain was no load.
         """
         began = datetime.now(UTC)
         limit = max(_LONGEST_RUN_AT_LEAST, _LONGEST_RUN_IN_INTERVALS * self.interval)
         self.outcome = self._question.put(Deadline.after(limit))
-        self.earliest = began + timedelta(seconds=self.outcome.duration / self._load_share)
+        load = self.outcome.duration if self.outcome.answer is not None else 0.0
+        self.earliest = began + timedelta(seconds=load / self._load_share)
         pause = self.interval * random.uniform(1 - _JITTER, 1)  # noqa: S311 - not a secret
         return max(began + timedelta(seconds=pause), self.earliest)
 
