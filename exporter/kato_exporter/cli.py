@@ -34,6 +34,9 @@ def main() -> None:
     """Run the command line; a wrong setting ends it with one line and exit status 2."""
     try:
         status = cli.main(prog_name="kato-exporter", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         click.echo(f"kato-exporter: {_explain(error)}", err=True)
         sys.exit(error.exit_code)

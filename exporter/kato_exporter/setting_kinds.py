@@ -155,10 +155,9 @@ class ContainerNames(Kind):
         if isinstance(value, frozenset):
             return value
         given = value.split(",") if isinstance(value, str) else value
-        names = frozenset(name.strip() for name in given)
-        if not all(is_container_name(name) for name in names):
+        if not all(isinstance(name, str) and is_container_name(name.strip()) for name in given):
             raise ValueError(value)
-        return names
+        return frozenset(name.strip() for name in given)
 
 
 class Host(Kind):

@@ -17,6 +17,7 @@ from kato_exporter.collectors.keyspace_notifications import (
 from kato_exporter.collectors.session_ledger import EndReason, SessionAccounts, SessionLedger
 from kato_exporter.kato.distribution import Distribution
 from kato_exporter.kato.sessions import SessionHandle, looks_like_session_key, parse_session_key
+from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import StoreError
 from kato_exporter.stores.redis import Keyevent, ScanStep, SessionEvent, reconnect_pause
 
@@ -32,6 +33,7 @@ _END_REASON: dict[Keyevent, EndReason] = {
 _SIGN_OF_LIFE_INTERVAL = 5.0
 _AGES_INTERVAL = 10.0
 _LISTEN_STEP = 0.1
+_PATIENCE_FOR_FIRST_SCAN = 5.0
 _MOST_EVENTS_AT_ONCE = 1_000
 
 
@@ -117,6 +119,7 @@ class SessionTracker:
         self._unparsable_keys = 0
         self._foreign: set[SessionHandle] = set()
         self._sample: list[bytes] = []
+        self._scanned = threading.Event()
 
     def start(self) -> None:
         """Begin to follow."""
@@ -142,8 +145,13 @@ class SessionTracker:
                 born_in_future=born_in_future,
             )
 
-    def sample(self) -> list[bytes]:
-        """Give keys chosen at random among those of the last scan, all where they are few."""
+    def sample(self, deadline: Deadline) -> list[bytes]:
+        """Give keys chosen at random among those of the last scan, all where they are few.
+
+        Waits for the first scan; raises StoreError where it does not end in time.
+        """
+        if not self._scanned.wait(min(_PATIENCE_FOR_FIRST_SCAN, deadline.remaining)):
+            raise StoreError("the sessions have not been scanned yet")
         return self._sample
 
     def now(self) -> float:
@@ -227,6 +235,7 @@ class SessionTracker:
             self._unparsable_keys = unparsable
             self._foreign = {handle for key in foreign if (handle := parse_session_key(key))}
         self._sample = reservoir.kept
+        self._scanned.set()
         self._measure_ages()
 
     def _listen(self, feed: EventFeed | None, seconds: float) -> None:

@@ -50,8 +50,8 @@ INDEX_SIZE = Family(
 class KeySource(Protocol):
     """Something that knows session keys; see SessionTracker."""
 
-    def sample(self) -> list[bytes]:
-        """Give keys chosen at random among those of the last scan."""
+    def sample(self, deadline: Deadline) -> list[bytes]:
+        """Give keys chosen at random among those of the last scan; StoreError if there is none."""
 
     def now(self) -> float:
         """Give the time on the clock of Redis, in epoch seconds."""
@@ -89,10 +89,9 @@ class SessionValuesCollector:
 
     def collect(self, deadline: Deadline) -> Collection:
         """Read the values of the sampled keys, and count the index."""
-        del deadline  # the sample is bounded in number and in bytes
         records: list[SessionRecord] = []
         skipped = Counter(dict.fromkeys(self.skip_reasons, 0))
-        for value in self._store.session_values(self._keys.sample()):
+        for value in self._store.session_values(self._keys.sample(deadline)):
             skipped["no_expiry"] += not value.expires
             if value.data is None:
                 skipped["too_large"] += 1

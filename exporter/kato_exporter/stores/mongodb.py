@@ -85,7 +85,7 @@ class MongoStore:
 
     def probe(self, deadline: Deadline) -> None:
         """Send `ping`; raise StoreError where no answer comes."""
-        with _mongodb_errors(), pymongo.timeout(deadline.remaining):
+        with _mongodb_errors(), pymongo.timeout(min(self._timeout, deadline.remaining)):
             self._client.admin.command("ping")
 
     def report(self) -> StoreReport:

@@ -265,7 +265,7 @@ class RedisStore:
 
 
 class SessionEventFeed:
-    """A subscription to keyspace events; it never reconnects by itself, so no gap goes unseen."""
+    """A subscription to keyspace events; after an error it is to be closed, as events are lost."""
 
     def __init__(
         self, client: redis.Redis, *, database: int, events: tuple[Keyevent, ...], timeout: float
