@@ -1,7 +1,7 @@
-.PHONY: help demo test docs lock bench-sessions
+.PHONY: help demo test docs lock bench-sessions bench-containers
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Run the exporter on embedded servers; DEMO_ARGS="--duration 60 --seed 7"
 	@scripts/prepare demo
@@ -26,3 +26,8 @@ bench-sessions: ## Measure what watching sessions costs; writes docs/benchmarks.
 	@scripts/debian-packages redis-server prometheus-redis-exporter
 	@scripts/prepare test
 	@cd tests && exec ../.venv/bin/python -m bench.bench_sessions
+
+bench-containers: ## Measure what watching containers costs; writes docs/benchmarks.md
+	@scripts/debian-packages docker.io busybox-static
+	@scripts/prepare test
+	@cd tests && exec ../.venv/bin/python -m bench.bench_containers

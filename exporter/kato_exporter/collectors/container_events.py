@@ -12,7 +12,7 @@ from kato_exporter.collectors.container_ledger import ContainerLedger, Life, Tal
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.docker_stats import Container, ContainerEvent
 from kato_exporter.stores.errors import StoreError
-from kato_exporter.stores.redis import reconnect_pause
+from kato_exporter.stores.reconnecting import reconnect_pause
 
 _log = structlog.get_logger("containers")
 

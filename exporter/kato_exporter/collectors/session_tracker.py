@@ -19,7 +19,8 @@ from kato_exporter.kato.distribution import Distribution
 from kato_exporter.kato.sessions import SessionHandle, looks_like_session_key, parse_session_key
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import StoreError
-from kato_exporter.stores.redis import Keyevent, ScanStep, SessionEvent, reconnect_pause
+from kato_exporter.stores.reconnecting import reconnect_pause
+from kato_exporter.stores.redis import Keyevent, ScanStep, SessionEvent
 
 Mode = Literal["events", "scan"]
 

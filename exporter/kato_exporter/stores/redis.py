@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.backoff import NoBackoff
 from redis.client import PubSub
 from redis.retry import Retry
 
@@ -23,7 +23,6 @@ InfoSections = Mapping[str, Any]
 
 Keyevent = Literal["new", "set", "del", "expired", "evicted"]
 
-_RECONNECT_BACKOFF = ExponentialWithJitterBackoff(base=0.5, cap=15)
 _FIRST_WITH_NEW_EVENT = (7, 0)
 _SCAN_COUNT = 1_000
 _VALUES_AT_ONCE = 16
@@ -72,11 +71,6 @@ def _redis_errors() -> Iterator[None]:
         raise QueryError(str(error)) from error
     except (redis.exceptions.RedisError, OSError, ValueError) as error:
         raise StoreError(str(error) or type(error).__name__) from error
-
-
-def reconnect_pause(failures: int) -> float:
-    """Give the seconds to wait after so many failures in a row: more each time, and random."""
-    return _RECONNECT_BACKOFF.compute(failures)
 
 
 class RedisStore:
