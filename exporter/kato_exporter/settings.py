@@ -105,7 +105,9 @@ class Settings:
         Duration(), "Limit of one scheduled query, on the server too.", default=30.0
     )
     load_share: float = _setting(
-        Share(), "Part of the time that a scheduled collector may spend on its store.", default=0.1
+        Share(),
+        "Part of the time that a scheduled collector or a scan of sessions may take of its store.",
+        default=0.1,
     )
     sessions_interval: float = _setting(
         Duration(),

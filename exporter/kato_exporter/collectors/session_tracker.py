@@ -34,6 +34,7 @@ _END_REASON: dict[Keyevent, EndReason] = {
 _SIGN_OF_LIFE_INTERVAL = 5.0
 _AGES_INTERVAL = 10.0
 _LISTEN_STEP = 0.1
+_GATHERING = 0.02
 _PATIENCE_FOR_FIRST_SCAN = 5.0
 _MOST_EVENTS_AT_ONCE = 1_000
 
@@ -303,12 +304,13 @@ class _Reservoir:
 
 
 def _available(feed: EventFeed, timeout: float) -> list[SessionEvent]:
-    """Wait for an event, and give it with those that have come by then."""
+    """Wait for an event, and give it with those that follow at once: together they cost less."""
     events = []
     event = feed.next(timeout)
+    gathered = Deadline.after(_GATHERING)
     while event is not None:
         events.append(event)
         if len(events) == _MOST_EVENTS_AT_ONCE:
             break
-        event = feed.next(0)
+        event = feed.next(gathered.remaining)
     return events

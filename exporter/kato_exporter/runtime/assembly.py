@@ -24,7 +24,6 @@ from kato_exporter.stores.mongodb import MongoStore
 from kato_exporter.stores.redis import RedisStore
 from kato_exporter.stores.store import Store
 
-_MOST_SCAN_SHARE = 0.05
 _PATIENCE_AT_THE_END = 5.0
 
 
@@ -121,7 +120,7 @@ def _redis(settings: Settings) -> Watch | None:
     tracker = SessionTracker(
         store,
         interval=settings.sessions_interval,
-        load_share=min(settings.load_share, _MOST_SCAN_SHARE),
+        load_share=settings.load_share,
         manage_notifications=settings.redis_manage_notifications,
         sample_size=settings.sessions_sample,
     )
