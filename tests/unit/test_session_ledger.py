@@ -294,3 +294,25 @@ LedgerBesideRedis.TestCase.settings = settings(
     max_examples=200, stateful_step_count=40, deadline=None
 )
 TestLedgerBesideRedis = LedgerBesideRedis.TestCase
+
+
+def test_ages_are_to_the_second_when_young_and_to_the_minute_when_old() -> None:
+    """Rounding moves with time, and what leaves is taken from where it stood."""
+    young, old = session(1, born=NOW - 3), session(2, born=NOW - 899)
+    ledger = opened(young, old)
+    ages, left_out = ledger.ages(at=NOW)
+    assert dict(ages.cumulative())["5.0"] == 1
+    assert dict(ages.cumulative())["1.0"] == 0
+    assert ages.count == 2
+    assert left_out == 0
+    ledger.begin_reconciliation(at=NOW + 3600)
+    ledger.ended(young, "expired", at=NOW + 3600)
+    ledger.ended(old, "expired", at=NOW + 3600)
+    assert ledger.ages(at=NOW + 3600)[0].count == 0
+
+
+def test_sessions_from_the_future_have_no_age() -> None:
+    """They are alive, and counted as left out."""
+    ages, left_out = opened(session(1, born=NOW + 3600)).ages(at=NOW)
+    assert ages.count == 0
+    assert left_out == 1

@@ -38,6 +38,8 @@ AGE_BOUNDS = DURATION_BOUNDS = (
 )
 
 _CLOCK_TOLERANCE = 2.0
+_MINUTE = 60
+_AGE_TO_THE_SECOND = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,7 @@ class SessionLedger:
         self._lifetime_sum = 0.0
         self._undatable = 0
         self._births: Counter[int] = Counter()  # of those alive, by epoch second
+        self._to_the_minute_before = 0
 
     def begun(self, session: SessionHandle) -> None:
         """Book a session whose key an event has called new."""
@@ -129,6 +132,7 @@ class SessionLedger:
 
     def begin_reconciliation(self, *, at: float) -> None:
         """Start to compare with a scan, at epoch second `at`; book every event from here on."""
+        self._round_births(before=int(at) - _AGE_TO_THE_SECOND)
         self._scan = _Scan(first=not self._opened, began_at=at)
         self._scan_number += 1
 
@@ -179,7 +183,8 @@ class SessionLedger:
     def ages(self, *, at: float) -> tuple[Distribution, int]:
         """Distribute those alive by their age at epoch second `at`.
 
-        To the second. Also counts those left out, whose name gives a birth in the future.
+        To the second, or to the minute above ten minutes. Also counts those left out, whose name
+        gives a birth in the future.
         """
         past = [(max(0.0, at - birth), n) for birth, n in self._births.items() if birth <= at]
         ages = Distribution.of(AGE_BOUNDS, past)
@@ -201,7 +206,7 @@ class SessionLedger:
 
     def _enter(self, session: SessionHandle) -> None:
         if session not in self._alive:
-            self._births[int(born_at(session))] += 1
+            self._births[self._birth(session)] += 1
         self._alive[session] = self._scan_number
         if self._scan is not None:
             self._scan.unknown.discard(session)
@@ -209,10 +214,21 @@ class SessionLedger:
 
     def _leave(self, session: SessionHandle) -> None:
         del self._alive[session]
-        birth = int(born_at(session))
+        birth = self._birth(session)
         self._births[birth] -= 1
         if not self._births[birth]:
             del self._births[birth]
+
+    def _birth(self, session: SessionHandle) -> int:
+        birth = int(born_at(session))
+        return birth if birth >= self._to_the_minute_before else birth - birth % _MINUTE
+
+    def _round_births(self, *, before: int) -> None:
+        """Keep older births to the minute only, which bounds their number."""
+        self._to_the_minute_before = before - before % _MINUTE
+        for birth in [birth for birth in self._births if birth < self._to_the_minute_before]:
+            number = self._births.pop(birth)
+            self._births[birth - birth % _MINUTE] += number
 
     def _book_lifetime(self, seconds: float) -> None:
         if seconds < -_CLOCK_TOLERANCE:

@@ -28,6 +28,7 @@ _SCAN_COUNT = 1_000
 _VALUES_AT_ONCE = 16
 _MOST_VALUE_BYTES = 16 * 1024 * 1024
 _NO_EXPIRY = -1
+_NO_SUCH_KEY = -2
 _ALIAS_A = "g$lshzxetd"
 
 
@@ -222,7 +223,6 @@ class RedisStore:
             self._url,
             socket_timeout=self._timeout,
             socket_connect_timeout=self._timeout,
-            socket_keepalive=True,
             client_name="kato-exporter",
             retry=Retry(NoBackoff(), retries, supported_errors=(redis.exceptions.ConnectionError,)),
         )
@@ -235,18 +235,21 @@ class RedisStore:
                 pipeline.strlen(key)
                 pipeline.pttl(key)
             replies = pipeline.execute(raise_on_error=False)
+            for reply in replies:
+                if isinstance(reply, redis.exceptions.NoPermissionError):
+                    raise reply
             sizes, lives = replies[::2], replies[1::2]
             small = [
                 key
                 for key, size in zip(keys, sizes, strict=True)
-                if isinstance(size, int) and 0 < size <= LARGEST_RECORD
+                if isinstance(size, int) and size <= LARGEST_RECORD
             ]
             values: dict[bytes, bytes | None] = {}
             if small:
                 found = cast("list[bytes | None]", self._client.mget(small))
                 values = dict(zip(small, found, strict=True))
         for key, size, life in zip(keys, sizes, lives, strict=True):
-            if not isinstance(size, int) or size == 0:
+            if not isinstance(size, int) or life == _NO_SUCH_KEY:
                 continue
             data = values.get(key)
             if data is not None or size > LARGEST_RECORD:
