@@ -133,7 +133,7 @@ class SessionLedger:
     def begin_reconciliation(self, *, at: float) -> None:
         """Start to compare with a scan, at epoch second `at`; book every event from here on."""
         self._round_births(before=int(at) - _AGE_TO_THE_SECOND)
-        self._scan = _Scan(first=not self._opened, began_at=at)
+        self._scan = _Scan(first=not self._opened, began_at=int(at * 1000) / 1000)
         self._scan_number += 1
 
     def seen(self, sessions: Iterable[SessionHandle]) -> None:

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -47,6 +48,9 @@ class EventFeed(Protocol):
 
     def catch_up(self) -> list[SessionEvent]:
         """Give every event that was sent before this call."""
+
+    def received(self) -> list[SessionEvent]:
+        """Give the events that came before an error and have not been given yet."""
 
     def close(self) -> None:
         """End the subscription."""
@@ -120,6 +124,7 @@ class SessionTracker:
         self._ages_due = 0.0
         self._unparsable_keys = 0
         self._foreign: set[SessionHandle] = set()
+        self._foreign_since_scan: set[SessionHandle] = set()
         self._sample: list[bytes] = []
         self._scanned = threading.Event()
 
@@ -174,6 +179,9 @@ class SessionTracker:
                 failures = 1 if self._ledger.is_current else failures + 1
                 if failures == 1:
                     _log.warning("lost sight of the sessions", error=str(error))
+            except Exception:  # noqa: BLE001 - the thread must go on
+                failures += 1
+                _log.exception("fault in our own code", subject="session tracker")
             with self._lock:
                 self._connected = False
                 self._ledger.lose_sight()
@@ -195,6 +203,7 @@ class SessionTracker:
                     return
         finally:
             feed.close()
+            self._book(feed.received())
 
     def _follow_scans(self) -> None:
         """Reconcile at every interval; return when events have become usable."""
@@ -211,6 +220,7 @@ class SessionTracker:
         self._clock_offset = self._store.clock_offset()
         with self._lock:
             self._ledger.begin_reconciliation(at=self.now())
+            self._foreign_since_scan = set()
         reservoir = _Reservoir(self._sample_size)
         foreign: set[bytes] = set()
         unparsable = 0
@@ -223,11 +233,11 @@ class SessionTracker:
             pause = (time.monotonic() - began) * (1 / self._load_share - 1)
             cursor = step.cursor
             foreign |= step.foreign
-            found = {key: handle for key in step.keys if (handle := parse_session_key(key))}
-            unparsable += len(step.keys) - len(found)
-            reservoir.offer(found)
+            sessions = {key: handle for key in step.keys if (handle := parse_session_key(key))}
+            unparsable += len(step.keys) - len(sessions)
+            reservoir.offer(sessions)
             with self._lock:
-                self._ledger.seen(found.values())
+                self._ledger.seen(sessions.values())
             if cursor != 0:
                 self._listen(feed, pause)
         remaining = feed.catch_up() if feed else []
@@ -235,7 +245,8 @@ class SessionTracker:
         with self._lock:
             self._ledger.finish_reconciliation(by_events=by_events)
             self._unparsable_keys = unparsable
-            self._foreign = {handle for key in foreign if (handle := parse_session_key(key))}
+            found = {handle for key in foreign if (handle := parse_session_key(key))}
+            self._foreign = found | self._foreign_since_scan
         self._sample = reservoir.kept
         self._scanned.set()
         self._measure_ages()
@@ -263,16 +274,25 @@ class SessionTracker:
     def _book(self, events: Iterable[SessionEvent]) -> None:
         ours = [event for event in events if looks_like_session_key(event.key)]
         new = [event.key for event in ours if event.event == "new"]
-        foreign = self._store.foreign_keys(new) if new else set()
+        try:
+            foreign = self._store.foreign_keys(new) if new else set()
+        except StoreError:
+            self._enter_all(ours, foreign=set())
+            raise
+        self._enter_all(ours, foreign=foreign)
+
+    def _enter_all(self, events: Iterable[SessionEvent], *, foreign: set[bytes]) -> None:
         with self._lock:
-            for event in ours:
+            for event in events:
                 session = parse_session_key(event.key)
                 if session is None:
                     self._unparsable_keys += event.event == "new"
                 elif event.key in foreign and event.event == "new":
                     self._foreign.add(session)
+                    self._foreign_since_scan.add(session)
                 elif session in self._foreign and event.event in ENDS:
                     self._foreign.discard(session)
+                    self._foreign_since_scan.discard(session)
                 else:
                     self._enter(event.event, session)
 
@@ -305,12 +325,12 @@ class _Reservoir:
 
 def _available(feed: EventFeed, timeout: float) -> list[SessionEvent]:
     """Wait for an event, and give it with those that follow at once: together they cost less."""
-    events = []
     event = feed.next(timeout)
+    events = [] if event is None else [event]
     gathered = Deadline.after(_GATHERING)
-    while event is not None:
-        events.append(event)
-        if len(events) == _MOST_EVENTS_AT_ONCE:
-            break
-        event = feed.next(gathered.remaining)
+    with suppress(StoreError):  # it will be raised again when nothing is left to book
+        while event is not None and len(events) < _MOST_EVENTS_AT_ONCE:
+            event = feed.next(gathered.remaining)
+            if event is not None:
+                events.append(event)
     return events

@@ -70,8 +70,10 @@ def _redis_errors() -> Iterator[None]:
         raise StoreError(f"authentication failed: {error}") from error
     except redis.exceptions.ResponseError as error:
         raise QueryError(str(error)) from error
-    except (redis.exceptions.RedisError, OSError, ValueError) as error:
+    except (redis.exceptions.RedisError, OSError) as error:
         raise StoreError(str(error) or type(error).__name__) from error
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise StoreError(f"not an answer of Redis: {error}") from error
 
 
 class RedisStore:
@@ -296,15 +298,26 @@ class SessionEventFeed:
             self._pubsub.ping()
         events, self._early = self._early, []
         deadline = Deadline.after(self._timeout)
-        while True:
-            message = self._read(deadline.remaining)
-            if message is not None and message["type"] == "pong":
-                return events
-            event = self._event(message) if message is not None else None
-            if event is not None:
-                events.append(event)
-            elif deadline.expired:
-                raise StoreError(f"the event feed gave no sign of life for {self._timeout:g} s")
+        try:
+            while True:
+                message = self._read(deadline.remaining)
+                if message is not None and message["type"] == "pong":
+                    return events
+                event = self._event(message) if message is not None else None
+                if event is not None:
+                    events.append(event)
+                elif deadline.expired:
+                    raise StoreError(  # noqa: TRY301 - what came before is kept
+                        f"the event feed gave no sign of life for {self._timeout:g} s"
+                    )
+        except StoreError:
+            self._early = events
+            raise
+
+    def received(self) -> list[SessionEvent]:
+        """Give the events that came before an error and have not been given yet."""
+        events, self._early = self._early, []
+        return events
 
     def close(self) -> None:
         """End the subscription."""
