@@ -63,6 +63,7 @@ class _Scan:
     """A scan under way: when it began, and what it found that the book does not know."""
 
     first: bool
+    after_gap: bool
     began_at: float
     unknown: set[SessionHandle] = field(default_factory=set)
     ended_meanwhile: set[SessionHandle] = field(default_factory=set)
@@ -101,21 +102,35 @@ class SessionLedger:
     def written(self, session: SessionHandle) -> None:
         """Book a session that an event has called written, if that was its first time.
 
-        For servers that do not tell new keys from old. While a scan is under way, a session that
-        was born before it is taken as one that the scan would have found.
+        For servers that do not tell new keys from old. While the scan after a gap is under way, a
+        session that was born before it is taken as one that the scan would have found.
         """
         if session in self._alive:
             return
-        old = self._scan is not None and born_at(session) < self._scan.began_at
+        scan = self._scan
+        old = scan is not None and scan.after_gap and born_at(session) < scan.began_at
         if not (old and self._opening):
             self._created += 1
             self._missed["created"] += old
         self._enter(session)
 
-    def ended(self, session: SessionHandle, reason: EndReason, *, at: float) -> None:
-        """Book the end that an event has told, at epoch second `at`."""
+    def ended(
+        self,
+        session: SessionHandle,
+        reason: EndReason,
+        *,
+        at: float,
+        every_begin_seen: bool = False,
+    ) -> None:
+        """Book the end that an event has told, at epoch second `at`.
+
+        `every_begin_seen`: the events tell of every session's begin and of no other key's, so that
+        without a gap an end of something unknown is not a session's.
+        """
         if session in self._alive:
             self._leave(session)
+        elif every_begin_seen and self._current:
+            return
         elif not self._opening:
             self._created += 1
             self._missed["created"] += 1
@@ -133,7 +148,9 @@ class SessionLedger:
     def begin_reconciliation(self, *, at: float) -> None:
         """Start to compare with a scan, at epoch second `at`; book every event from here on."""
         self._round_births(before=int(at) - _AGE_TO_THE_SECOND)
-        self._scan = _Scan(first=not self._opened, began_at=int(at * 1000) / 1000)
+        self._scan = _Scan(
+            first=not self._opened, after_gap=not self._current, began_at=int(at * 1000) / 1000
+        )
         self._scan_number += 1
 
     def seen(self, sessions: Iterable[SessionHandle]) -> None:

@@ -119,6 +119,7 @@ class SessionTracker:
         self._thread = threading.Thread(target=self._run, name="session-tracker", daemon=True)
         self._mode: Mode | None = None
         self._connected = False
+        self._begin: Keyevent = "new"
         self._clock_offset = 0.0
         self._ages: tuple[Distribution, int] | None = None
         self._ages_due = 0.0
@@ -190,6 +191,7 @@ class SessionTracker:
     def _follow_events(self, events: tuple[Keyevent, ...]) -> None:
         """Book events as they come; return when the notifications are off, raise StoreError."""
         feed = self._store.session_events(events)
+        self._begin = events[0]
         try:
             with self._lock:
                 by_events = self._mode == "events"
@@ -298,7 +300,12 @@ class SessionTracker:
 
     def _enter(self, event: Keyevent, session: SessionHandle) -> None:
         if event in _END_REASON:
-            self._ledger.ended(session, _END_REASON[event], at=self.now())
+            self._ledger.ended(
+                session,
+                _END_REASON[event],
+                at=self.now(),
+                every_begin_seen=self._begin == "set",  # told of strings only
+            )
         elif event == "new":
             self._ledger.begun(session)
         else:
