@@ -291,6 +291,11 @@ class _WitnessedFeed:
         self._witness.note_proof()
         return events
 
+    def received(self) -> list[SessionEvent]:
+        events = self._feed.received()
+        self._witness.told += events
+        return events
+
     def close(self) -> None:
         self._witness.note_closed()
         self._feed.close()

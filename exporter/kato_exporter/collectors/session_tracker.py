@@ -210,9 +210,11 @@ class SessionTracker:
     def _follow_scans(self) -> None:
         """Reconcile at every interval; return when events have become usable."""
         with self._lock:
+            by_events = self._mode == "events"
             self._mode = "scan"
         while not self._stopping.is_set():
-            self._reconcile(None, by_events=False)
+            self._reconcile(None, by_events=by_events)
+            by_events = False
             self._stopping.wait(self._interval)
             if not self._stopping.is_set() and self._notifications.usable_events():
                 return

@@ -264,7 +264,7 @@ class RedisStore:
 
 
 class SessionEventFeed:
-    """A subscription to keyspace events; after an error it is to be closed, as events are lost."""
+    """A subscription to keyspace events; it never reconnects by itself, so no gap goes unseen."""
 
     def __init__(
         self, client: redis.Redis, *, database: int, events: tuple[Keyevent, ...], timeout: float
@@ -272,6 +272,7 @@ class SessionEventFeed:
         self._client = client
         self._timeout = timeout
         self._early: list[SessionEvent] = []
+        self._failure: StoreError | None = None
         self._prefix = f"__keyevent@{database}__:".encode()
         with _redis_errors():
             self._pubsub: PubSub = client.pubsub()  # type: ignore[no-untyped-call]
@@ -340,8 +341,15 @@ class SessionEventFeed:
                 self._early.append(event)
 
     def _read(self, timeout: float) -> dict[str, Any] | None:
-        with _redis_errors():
-            return cast("dict[str, Any] | None", self._pubsub.get_message(timeout=timeout))
+        """Read a message; after an error no more, since the library would connect anew."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            with _redis_errors():
+                return cast("dict[str, Any] | None", self._pubsub.get_message(timeout=timeout))
+        except StoreError as error:
+            self._failure = error
+            raise
 
     def _event(self, message: dict[str, Any]) -> SessionEvent | None:
         if message["type"] != "message":
