@@ -30,6 +30,8 @@ from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.knowledge import KnowledgeCounts
 from kato_exporter.stores.mongodb import MongoStore
+from kato_exporter.stores.mongodb_connection import MongoConnection
+from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
 from support.servers import MongoServer, black_hole, missing, started
 from support.waiting import at_most
 
@@ -40,23 +42,37 @@ KB = "alice_kato"
 PASSWORD = "s3cret-word"
 ODD: Sequence[Any] = ("9", math.nan, math.inf, -math.inf, 0, -3, 0.5, None, True, [], {"a": 9})
 
-QUESTIONS: dict[str, Callable[[MongoStore], object]] = {
-    "probe": lambda store: store.probe(Deadline.after(TIMEOUT)),
-    "report": lambda store: store.report(),
-    "knowledge_bases": lambda store: store.knowledge_bases(),
-    "counts": lambda store: store.counts(KB),
-    "totals": lambda store: store.totals(KB),
-    "top_patterns": lambda store: store.top_patterns(KB, 3),
-    "frequency_distribution": lambda store: store.frequency_distribution(KB),
-    "length_distribution": lambda store: store.length_distribution(KB),
+
+class Opened:
+    """A server as the exporter opens it: the store, and its knowledge."""
+
+    def __init__(self, url: str, *, timeout: float, query_timeout: float) -> None:
+        connection = MongoConnection(url, timeout=timeout, query_timeout=query_timeout)
+        self.store = MongoStore(connection)
+        self.knowledge = MongoKnowledge(connection)
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.store.close()
+
+
+QUESTIONS: dict[str, Callable[[Opened], object]] = {
+    "probe": lambda mongodb: mongodb.store.probe(Deadline.after(TIMEOUT)),
+    "report": lambda mongodb: mongodb.store.report(),
+    "knowledge_bases": lambda mongodb: mongodb.knowledge.knowledge_bases(),
+    "counts": lambda mongodb: mongodb.knowledge.counts(KB),
+    "totals": lambda mongodb: mongodb.knowledge.totals(KB),
+    "top_patterns": lambda mongodb: mongodb.knowledge.top_patterns(KB, 3),
+    "frequency_distribution": lambda mongodb: mongodb.knowledge.frequency_distribution(KB),
+    "length_distribution": lambda mongodb: mongodb.knowledge.length_distribution(KB),
 }
 
 
 @pytest.fixture
-def store(mongo: MongoServer) -> Iterator[MongoStore]:
+def mongodb(mongo: MongoServer) -> Iterator[Opened]:
     """Open the emptied server as the exporter does."""
-    with closing(MongoStore(mongo.url, timeout=PATIENT, query_timeout=PATIENT)) as store:
-        yield store
+    with closing(Opened(mongo.url, timeout=PATIENT, query_timeout=PATIENT)) as mongodb:
+        yield mongodb
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +110,9 @@ def frequencies(values: Sequence[Any]) -> list[Document]:
     return [{"name": named(n), "frequency": value} for n, value in enumerate(values)]
 
 
-def as_user(url: str, user: str, password: str = PASSWORD) -> MongoStore:
+def as_user(url: str, user: str, password: str = PASSWORD) -> Opened:
     """Open a server as a user."""
-    return MongoStore(
+    return Opened(
         url.replace("//", f"//{user}:{password}@"), timeout=TIMEOUT, query_timeout=TIMEOUT
     )
 
@@ -155,23 +171,21 @@ def failing(mongo: MongoServer, name: str, **data: object) -> Iterator[None]:
         mongo.client.admin.command("configureFailPoint", name, mode="off")
 
 
-def test_a_server_that_runs_answers(store: MongoStore) -> None:
+def test_a_server_that_runs_answers(mongodb: Opened) -> None:
     """The cheapest question has its answer, and the report the version."""
-    store.probe(Deadline.after(PATIENT))
-    report = store.report()
+    mongodb.store.probe(Deadline.after(PATIENT))
+    report = mongodb.store.report()
 
     assert report.version.startswith("MongoDB 6.0"), report.version
     assert () == report.lacking
 
 
-def test_an_empty_server_has_no_knowledge(store: MongoStore) -> None:
+def test_an_empty_server_has_no_knowledge(mongodb: Opened) -> None:
     """Without any database of KATO's there is nothing, and that is no error."""
-    assert [] == store.knowledge_bases()
+    assert [] == mongodb.knowledge.knowledge_bases()
 
 
-def test_a_knowledge_base_is_known_by_its_collections(
-    mongo: MongoServer, store: MongoStore
-) -> None:
+def test_a_knowledge_base_is_known_by_its_collections(mongo: MongoServer, mongodb: Opened) -> None:
     """Databases count that have a collection named *_kb; those of others and MongoDB's do not."""
     mongo.client["shop"]["orders"].insert_one({})
     mongo.client["shop"]["kb_orders"].insert_one({})
@@ -179,47 +193,47 @@ def test_a_knowledge_base_is_known_by_its_collections(
     mongo.client["test_7_kato"][PREDICTIONS].insert_one({})
     mongo.client["a_kato"].create_collection("anything_kb")
 
-    assert ["a_kato", "test_7_kato", "zoë_knöten_kato"] == store.knowledge_bases()
+    assert ["a_kato", "test_7_kato", "zoë_knöten_kato"] == mongodb.knowledge.knowledge_bases()
 
 
-def test_a_system_database_is_no_knowledge_base(mongo: MongoServer, store: MongoStore) -> None:
+def test_a_system_database_is_no_knowledge_base(mongo: MongoServer, mongodb: Opened) -> None:
     """Even with a collection named *_kb, MongoDB's own databases are left out."""
     mongo.client["config"][PATTERNS].insert_one({})
     try:
-        assert [] == store.knowledge_bases()
+        assert [] == mongodb.knowledge.knowledge_bases()
     finally:
         mongo.client["config"].drop_collection(PATTERNS)
 
 
-def test_records_are_counted(mongo: MongoServer, store: MongoStore) -> None:
+def test_records_are_counted(mongo: MongoServer, mongodb: Opened) -> None:
     """Each collection has its number of documents; one that is not there has none."""
     fill(mongo.client, KB, frequencies([1, 2, "odd"]))
     mongo.client[KB][SYMBOLS].insert_many([{"name": "a"}, {"name": "b"}])
 
-    assert KnowledgeCounts(patterns=3, symbols=2, predictions=0) == store.counts(KB)
+    assert KnowledgeCounts(patterns=3, symbols=2, predictions=0) == mongodb.knowledge.counts(KB)
 
 
-def test_a_view_has_no_count(mongo: MongoServer, store: MongoStore) -> None:
+def test_a_view_has_no_count(mongo: MongoServer, mongodb: Opened) -> None:
     """Counting a view would be a scan, so its count stays unknown; the others are told."""
     mongo.client[KB]["all"].insert_many(frequencies([1, 2]))
     mongo.client[KB].create_collection(PATTERNS, viewOn="all", pipeline=[])
     mongo.client[KB][SYMBOLS].insert_one({"name": "a"})
 
-    assert [KB] == store.knowledge_bases()
-    assert KnowledgeCounts(patterns=None, symbols=1, predictions=0) == store.counts(KB)
+    assert [KB] == mongodb.knowledge.knowledge_bases()
+    assert KnowledgeCounts(patterns=None, symbols=1, predictions=0) == mongodb.knowledge.counts(KB)
 
 
 @pytest.mark.parametrize("question", ["frequency_distribution", "length_distribution"])
-def test_a_view_has_no_distribution(mongo: MongoServer, store: MongoStore, question: str) -> None:
+def test_a_view_has_no_distribution(mongo: MongoServer, mongodb: Opened, question: str) -> None:
     """A view in place of the patterns costs its own distributions, with an error of one line."""
     mongo.client[KB].create_collection(PATTERNS, viewOn="all", pipeline=[])
     with pytest.raises(QueryError, match="is a view") as error:
-        QUESTIONS[question](store)
+        QUESTIONS[question](mongodb)
 
     one_line_without_secrets(error)
 
 
-def test_totals_are_read(mongo: MongoServer, store: MongoStore) -> None:
+def test_totals_are_read(mongo: MongoServer, mongodb: Opened) -> None:
     """The document of class `totals` is found among others."""
     mongo.client[KB][METADATA].insert_many(
         [
@@ -233,34 +247,34 @@ def test_totals_are_read(mongo: MongoServer, store: MongoStore) -> None:
         ]
     )
 
-    assert Totals(7, 2**40, 0) == store.totals(KB)
+    assert Totals(7, 2**40, 0) == mongodb.knowledge.totals(KB)
 
 
 @pytest.mark.parametrize("others", [[], [{"class": "other"}, {}]])
 def test_missing_totals_are_none(
-    mongo: MongoServer, store: MongoStore, others: list[Document]
+    mongo: MongoServer, mongodb: Opened, others: list[Document]
 ) -> None:
     """Without the document of class `totals` nothing is known of the totals."""
     fill(mongo.client, KB, [])
     if others:
         mongo.client[KB][METADATA].insert_many(others)
 
-    assert store.totals(KB) is None
+    assert mongodb.knowledge.totals(KB) is None
 
 
 @pytest.mark.parametrize("odd", ["7", 7.0, None, True, [7], {"a": 7}, Decimal128("7"), math.nan])
 def test_totals_of_an_odd_type_are_unknown(
-    mongo: MongoServer, store: MongoStore, odd: object
+    mongo: MongoServer, mongodb: Opened, odd: object
 ) -> None:
     """A total that is no integer, or is missing, is None; the ones beside it are told."""
     mongo.client[KB][METADATA].insert_one(
         {"class": "totals", "total_pattern_frequencies": odd, "total_symbol_frequencies": 5}
     )
 
-    assert Totals(None, 5, None) == store.totals(KB)
+    assert Totals(None, 5, None) == mongodb.knowledge.totals(KB)
 
 
-def test_top_patterns_come_by_frequency_then_by_name(mongo: MongoServer, store: MongoStore) -> None:
+def test_top_patterns_come_by_frequency_then_by_name(mongo: MongoServer, mongodb: Opened) -> None:
     """The most frequent come first, equals by name, and no more than asked for."""
     fill(
         mongo.client,
@@ -276,89 +290,90 @@ def test_top_patterns_come_by_frequency_then_by_name(mongo: MongoServer, store: 
         PatternFrequency(named(9), 100),
         PatternFrequency(named(1), 3),
         PatternFrequency(named(2), 3),
-    ] == store.top_patterns(KB, 4)
+    ] == mongodb.knowledge.top_patterns(KB, 4)
 
 
-def test_top_patterns_of_little_knowledge_are_all(mongo: MongoServer, store: MongoStore) -> None:
+def test_top_patterns_of_little_knowledge_are_all(mongo: MongoServer, mongodb: Opened) -> None:
     """Fewer patterns than asked for, or no collection at all, is no error."""
     fill(mongo.client, KB, frequencies([4]))
 
-    assert [PatternFrequency(named(0), 4)] == store.top_patterns(KB, 10)
-    assert [] == store.top_patterns("nobody_kato", 10)
+    assert [PatternFrequency(named(0), 4)] == mongodb.knowledge.top_patterns(KB, 10)
+    assert [] == mongodb.knowledge.top_patterns("nobody_kato", 10)
 
 
 @pytest.mark.parametrize("odd", ODD, ids=repr)
 def test_an_odd_frequency_is_not_at_the_top(
-    mongo: MongoServer, store: MongoStore, odd: object
+    mongo: MongoServer, mongodb: Opened, odd: object
 ) -> None:
     """A frequency that KATO cannot have written does not rank, whatever it sorts as."""
     fill(mongo.client, KB, [*frequencies([odd, 2]), {"name": named(9)}])
 
-    assert [PatternFrequency(named(1), 2)] == store.top_patterns(KB, 10)
+    assert [PatternFrequency(named(1), 2)] == mongodb.knowledge.top_patterns(KB, 10)
 
 
 @pytest.mark.parametrize("odd", [[9], [9, 1], Decimal128("9"), Decimal128("NaN")], ids=repr)
 def test_a_frequency_that_only_compares_like_a_number_is_not_at_the_top(
-    mongo: MongoServer, store: MongoStore, odd: object
+    mongo: MongoServer, mongodb: Opened, odd: object
 ) -> None:
     """Arrays of numbers match a range, and decimals do; neither ranks, and both are no fault."""
     fill(mongo.client, KB, frequencies([odd, 2]))
 
-    assert [PatternFrequency(named(1), 2)] == store.top_patterns(KB, 10)
+    assert [PatternFrequency(named(1), 2)] == mongodb.knowledge.top_patterns(KB, 10)
 
 
 @pytest.mark.parametrize(
     "odd", ["", "PTRN|" + named(1), named(1).upper() + "A", "ü" * 40, named(1)[1:], 7, None, ["a"]]
 )
-def test_an_odd_name_is_not_at_the_top(mongo: MongoServer, store: MongoStore, odd: object) -> None:
+def test_an_odd_name_is_not_at_the_top(mongo: MongoServer, mongodb: Opened, odd: object) -> None:
     """A name that is not 40 hex digits never becomes a label."""
     fill(mongo.client, KB, [{"name": odd, "frequency": 9}, {"name": named(2), "frequency": 1}])
 
-    assert [PatternFrequency(named(2), 1)] == store.top_patterns(KB, 10)
+    assert [PatternFrequency(named(2), 1)] == mongodb.knowledge.top_patterns(KB, 10)
 
 
-def test_many_odd_names_hide_no_pattern(mongo: MongoServer, store: MongoStore) -> None:
+def test_many_odd_names_hide_no_pattern(mongo: MongoServer, mongodb: Opened) -> None:
     """However many odd documents rank before them, the most frequent patterns are found."""
     odd = [{"name": f"odd {number}", "frequency": 9} for number in range(20)]
     fill(mongo.client, KB, [*odd, *frequencies([2, 1])])
 
-    assert [PatternFrequency(named(0), 2), PatternFrequency(named(1), 1)] == store.top_patterns(
-        KB, 2
-    )
+    assert [
+        PatternFrequency(named(0), 2),
+        PatternFrequency(named(1), 1),
+    ] == mongodb.knowledge.top_patterns(KB, 2)
 
 
-def test_no_patterns_are_an_empty_distribution(mongo: MongoServer, store: MongoStore) -> None:
+def test_no_patterns_are_an_empty_distribution(mongo: MongoServer, mongodb: Opened) -> None:
     """A knowledge base that has learned nothing has buckets of 0."""
     fill(mongo.client, KB, [])
 
-    assert measured(FREQUENCY_BOUNDS, []) == store.frequency_distribution(KB)
-    assert measured(LENGTH_BOUNDS, []) == store.length_distribution(KB)
+    assert measured(FREQUENCY_BOUNDS, []) == mongodb.knowledge.frequency_distribution(KB)
+    assert measured(LENGTH_BOUNDS, []) == mongodb.knowledge.length_distribution(KB)
 
 
-def test_upper_bounds_belong_to_their_buckets(mongo: MongoServer, store: MongoStore) -> None:
+def test_upper_bounds_belong_to_their_buckets(mongo: MongoServer, mongodb: Opened) -> None:
     """A value equal to a bound is at most the bound, as integer and as float; the next is not."""
     bounds = FREQUENCY_BOUNDS
     values = [each for bound in bounds for each in (bound, float(bound), bound + 1)]
     fill(mongo.client, KB, frequencies(values))
-    found = store.frequency_distribution(KB)
+    found = mongodb.knowledge.frequency_distribution(KB)
 
     assert measured(bounds, values) == found
     assert (2, 3, 3) == found.distribution.counts[:3]
 
 
 def test_upper_bounds_of_lengths_belong_to_their_buckets(
-    mongo: MongoServer, store: MongoStore
+    mongo: MongoServer, mongodb: Opened
 ) -> None:
     """The same holds for lengths."""
     values = [each for bound in LENGTH_BOUNDS for each in (bound, bound + 1)]
     fill(mongo.client, KB, [{"name": named(n), "length": value} for n, value in enumerate(values)])
 
-    assert measured(LENGTH_BOUNDS, values) == store.length_distribution(KB)
+    assert measured(LENGTH_BOUNDS, values) == mongodb.knowledge.length_distribution(KB)
 
 
 @pytest.mark.parametrize("odd", ODD, ids=repr)
 def test_an_odd_value_is_counted_as_unusable(
-    mongo: MongoServer, store: MongoStore, odd: object
+    mongo: MongoServer, mongodb: Opened, odd: object
 ) -> None:
     """A value that KATO cannot have written, or none, is counted apart and adds to no sum."""
     fill(
@@ -372,31 +387,31 @@ def test_an_odd_value_is_counted_as_unusable(
     )
 
     assert MeasuredDistribution(Distribution.of(FREQUENCY_BOUNDS, [(4, 1)]), 2) == (
-        store.frequency_distribution(KB)
+        mongodb.knowledge.frequency_distribution(KB)
     )
     assert MeasuredDistribution(Distribution.of(LENGTH_BOUNDS, [(5, 1)]), 2) == (
-        store.length_distribution(KB)
+        mongodb.knowledge.length_distribution(KB)
     )
 
 
 @pytest.mark.parametrize("odd", [[9], Decimal128("9"), Decimal128("NaN")], ids=repr)
 def test_a_value_that_only_compares_like_a_number_is_no_fault(
-    mongo: MongoServer, store: MongoStore, odd: object
+    mongo: MongoServer, mongodb: Opened, odd: object
 ) -> None:
     """Arrays and decimals leave the values beside them to be counted."""
     fill(mongo.client, KB, frequencies([odd, 4]))
-    found = store.frequency_distribution(KB)
+    found = mongodb.knowledge.frequency_distribution(KB)
 
     assert 2 == found.distribution.count + found.unusable
     assert found.distribution.total >= 4
 
 
 def test_values_beyond_an_integer_of_64_bits_are_summed_up(
-    mongo: MongoServer, store: MongoStore
+    mongo: MongoServer, mongodb: Opened
 ) -> None:
     """A sum that no integer of MongoDB's holds is told as a float."""
     fill(mongo.client, KB, frequencies([Int64(2**62)] * 3))
-    found = store.frequency_distribution(KB).distribution
+    found = mongodb.knowledge.frequency_distribution(KB).distribution
 
     assert 3 == found.counts[-1]
     assert pytest.approx(3 * 2.0**62) == found.total
@@ -406,22 +421,24 @@ def test_values_beyond_an_integer_of_64_bits_are_summed_up(
     "options", [{}, {"sparse": True}, {"hidden": True}, {"partialFilterExpression": {"a": 1}}]
 )
 def test_no_index_changes_a_distribution(
-    mongo: MongoServer, store: MongoStore, options: dict[str, Any]
+    mongo: MongoServer, mongodb: Opened, options: dict[str, Any]
 ) -> None:
     """Whatever index an operator has made on the frequency, all documents are told."""
     values = [1, 3, "odd", 700]
     mongo.client[KB][PATTERNS].insert_many([*frequencies(values), {"name": "no frequency"}])
     mongo.client[KB][PATTERNS].create_index("frequency", **options)
 
-    assert measured(FREQUENCY_BOUNDS, [*values, None]) == store.frequency_distribution(KB)
+    assert measured(FREQUENCY_BOUNDS, [*values, None]) == mongodb.knowledge.frequency_distribution(
+        KB
+    )
 
 
-def test_a_distribution_without_index_is_the_same(mongo: MongoServer, store: MongoStore) -> None:
+def test_a_distribution_without_index_is_the_same(mongo: MongoServer, mongodb: Opened) -> None:
     """Where KATO's index is not there, the patterns themselves are read."""
     values = [1, 3, "odd", 700]
     mongo.client[KB][PATTERNS].insert_many(frequencies(values))
 
-    assert measured(FREQUENCY_BOUNDS, values) == store.frequency_distribution(KB)
+    assert measured(FREQUENCY_BOUNDS, values) == mongodb.knowledge.frequency_distribution(KB)
 
 
 ANYTHING = st.one_of(
@@ -445,7 +462,7 @@ ANYTHING = st.one_of(
 )
 @given(patterns=st.lists(st.tuples(ANYTHING, ANYTHING), max_size=30))
 def test_distributions_are_what_python_makes_of_the_same_documents(
-    mongo: MongoServer, store: MongoStore, patterns: list[tuple[Any, Any]]
+    mongo: MongoServer, mongodb: Opened, patterns: list[tuple[Any, Any]]
 ) -> None:
     """Whatever the documents hold, server and Python agree on buckets, sum and unusable ones."""
     mongo.client.drop_database(KB)
@@ -458,8 +475,16 @@ def test_distributions_are_what_python_makes_of_the_same_documents(
         ],
     )
     for bounds, values, found in (
-        (FREQUENCY_BOUNDS, [one for one, _ in patterns], store.frequency_distribution(KB)),
-        (LENGTH_BOUNDS, [other for _, other in patterns], store.length_distribution(KB)),
+        (
+            FREQUENCY_BOUNDS,
+            [one for one, _ in patterns],
+            mongodb.knowledge.frequency_distribution(KB),
+        ),
+        (
+            LENGTH_BOUNDS,
+            [other for _, other in patterns],
+            mongodb.knowledge.length_distribution(KB),
+        ),
     ):
         expected = measured(bounds, values)
 
@@ -468,13 +493,11 @@ def test_distributions_are_what_python_makes_of_the_same_documents(
         assert pytest.approx(expected.distribution.total, rel=1e-9) == found.distribution.total
 
 
-def test_the_frequency_distribution_reads_no_document(
-    mongo: MongoServer, store: MongoStore
-) -> None:
+def test_the_frequency_distribution_reads_no_document(mongo: MongoServer, mongodb: Opened) -> None:
     """KATO's index on the frequency holds all that is needed, and nothing else is read."""
     fill(mongo.client, KB, frequencies(range(1, 301)))
     with profiled(mongo, KB) as operations:
-        store.frequency_distribution(KB)
+        mongodb.knowledge.frequency_distribution(KB)
     [aggregation] = [each for each in operations if "aggregate" in each["command"]]
 
     assert "IXSCAN { frequency: -1, name: 1 }" == aggregation["planSummary"]
@@ -482,11 +505,11 @@ def test_the_frequency_distribution_reads_no_document(
     assert aggregation["keysExamined"] in {300, 301}
 
 
-def test_top_patterns_read_the_index_from_its_start(mongo: MongoServer, store: MongoStore) -> None:
+def test_top_patterns_read_the_index_from_its_start(mongo: MongoServer, mongodb: Opened) -> None:
     """Of many patterns only some index keys are read, and no document."""
     fill(mongo.client, KB, frequencies(range(1, 301)))
     with profiled(mongo, KB) as operations:
-        store.top_patterns(KB, 5)
+        mongodb.knowledge.top_patterns(KB, 5)
     [search] = [each for each in operations if "find" in each["command"]]
 
     assert "IXSCAN { frequency: -1, name: 1 }" == search["planSummary"]
@@ -494,11 +517,11 @@ def test_top_patterns_read_the_index_from_its_start(mongo: MongoServer, store: M
     assert search["keysExamined"] <= 20
 
 
-def test_counts_read_no_document(mongo: MongoServer, store: MongoStore) -> None:
+def test_counts_read_no_document(mongo: MongoServer, mongodb: Opened) -> None:
     """Counting costs the same however many patterns there are."""
     fill(mongo.client, KB, frequencies(range(1, 301)))
     with profiled(mongo, KB) as operations:
-        store.counts(KB)
+        mongodb.knowledge.counts(KB)
     examined = {
         each["command"]["aggregate"]: each.get("docsExamined", 0) + each.get("keysExamined", 0)
         for each in operations
@@ -508,14 +531,12 @@ def test_counts_read_no_document(mongo: MongoServer, store: MongoStore) -> None:
     assert 0 == examined[PATTERNS]
 
 
-def test_every_question_has_a_time_limit_on_the_server(
-    mongo: MongoServer, store: MongoStore
-) -> None:
+def test_every_question_has_a_time_limit_on_the_server(mongo: MongoServer, mongodb: Opened) -> None:
     """Each command that reads a knowledge base carries `maxTimeMS`, of our timeout at most."""
     fill(mongo.client, KB, frequencies([1]))
     with profiled(mongo, KB) as operations:
         for ask in QUESTIONS.values():
-            ask(store)
+            ask(mongodb)
     limits = {
         (each["command"].get("aggregate") or each["op"]): each["command"].get("maxTimeMS")
         for each in operations
@@ -530,11 +551,11 @@ def test_a_question_past_its_time_limit_is_given_up(mongo: MongoServer, question
     """The server ends it at `maxTimeMS`: no answer to this question, the store itself is up."""
     fill(mongo.client, KB, frequencies([1]))
     with (
-        closing(MongoStore(mongo.url, timeout=PATIENT, query_timeout=PATIENT)) as store,
+        closing(Opened(mongo.url, timeout=PATIENT, query_timeout=PATIENT)) as mongodb,
         failing(mongo, "maxTimeAlwaysTimeOut"),
     ):
         with pytest.raises(QueryError, match="exceeded time limit") as error:
-            QUESTIONS[question](store)
+            QUESTIONS[question](mongodb)
 
         one_line_without_secrets(error)
 
@@ -544,7 +565,7 @@ def test_a_slow_question_ends_at_the_limit_of_queries(mongo: MongoServer, questi
     """Where the server itself is stuck, we end the wait: by `query_timeout`, not by `timeout`."""
     fill(mongo.client, KB, frequencies([1]))
     with (
-        closing(MongoStore(mongo.url, timeout=PATIENT, query_timeout=TIMEOUT)) as store,
+        closing(Opened(mongo.url, timeout=PATIENT, query_timeout=TIMEOUT)) as mongodb,
         failing(
             mongo,
             "failCommand",
@@ -555,20 +576,20 @@ def test_a_slow_question_ends_at_the_limit_of_queries(mongo: MongoServer, questi
         at_most(AT_MOST),
         pytest.raises(StoreError) as error,
     ):
-        QUESTIONS[question](store)
+        QUESTIONS[question](mongodb)
 
     one_line_without_secrets(error)
 
 
 def test_an_unknown_error_of_the_server_is_one_of_this_question(
-    mongo: MongoServer, store: MongoStore
+    mongo: MongoServer, mongodb: Opened
 ) -> None:
     """An error that we have never heard of is a QueryError of one line."""
     with (
         failing(mongo, "failCommand", failCommands=["listDatabases"], errorCode=8000),
         pytest.raises(QueryError) as error,
     ):
-        store.knowledge_bases()
+        mongodb.knowledge.knowledge_bases()
 
     one_line_without_secrets(error)
 
@@ -578,9 +599,9 @@ def test_an_unknown_error_of_the_server_is_one_of_this_question(
 )
 def test_a_user_without_rights_gets_no_answer(guarded_url: str, question: str) -> None:
     """What a user may not read is a QueryError that names the database and no password."""
-    with closing(as_user(guarded_url, "nobody")) as store:
+    with closing(as_user(guarded_url, "nobody")) as mongodb:
         with pytest.raises(QueryError) as error:
-            QUESTIONS[question](store)
+            QUESTIONS[question](mongodb)
 
         assert f"not authorized on {KB}" in one_line_without_secrets(error)
 
@@ -588,18 +609,18 @@ def test_a_user_without_rights_gets_no_answer(guarded_url: str, question: str) -
 def test_a_user_without_rights_is_not_told_of_an_empty_server(guarded_url: str) -> None:
     """Who may read no database does not learn that there are 0 knowledge bases."""
     with (
-        closing(as_user(guarded_url, "nobody")) as store,
+        closing(as_user(guarded_url, "nobody")) as mongodb,
         pytest.raises(QueryError) as error,
     ):
-        store.knowledge_bases()
+        mongodb.knowledge.knowledge_bases()
 
     one_line_without_secrets(error)
 
 
 def test_a_user_without_rights_is_told_by_the_report(guarded_url: str) -> None:
     """The report of a user who may read nothing says what is lost by it."""
-    with closing(as_user(guarded_url, "nobody")) as store:
-        [lack] = store.report().lacking
+    with closing(as_user(guarded_url, "nobody")) as mongodb:
+        [lack] = mongodb.store.report().lacking
 
     assert "cannot be read" in lack
     assert PASSWORD not in lack
@@ -607,44 +628,44 @@ def test_a_user_without_rights_is_told_by_the_report(guarded_url: str) -> None:
 
 def test_nobody_at_all_gets_no_answer(guarded_url: str) -> None:
     """Without a name and a password, the report names the lack."""
-    with closing(MongoStore(guarded_url, timeout=TIMEOUT, query_timeout=TIMEOUT)) as store:
-        [lack] = store.report().lacking
+    with closing(Opened(guarded_url, timeout=TIMEOUT, query_timeout=TIMEOUT)) as mongodb:
+        [lack] = mongodb.store.report().lacking
         with pytest.raises(QueryError, match="requires authentication"):
-            store.knowledge_bases()
+            mongodb.knowledge.knowledge_bases()
 
     assert "requires authentication" in lack
 
 
 def test_a_user_of_one_knowledge_base_sees_it(guarded_url: str) -> None:
     """With the right to read one database, that one is told in full and others not at all."""
-    with closing(as_user(guarded_url, "reader")) as store:
-        assert [KB] == store.knowledge_bases()
-        assert KnowledgeCounts(patterns=1, symbols=0, predictions=0) == store.counts(KB)
-        assert [PatternFrequency(named(1), 2)] == store.top_patterns(KB, 3)
-        assert measured(FREQUENCY_BOUNDS, [2]) == store.frequency_distribution(KB)
-        assert measured(LENGTH_BOUNDS, [3]) == store.length_distribution(KB)
-        assert () == store.report().lacking
+    with closing(as_user(guarded_url, "reader")) as mongodb:
+        assert [KB] == mongodb.knowledge.knowledge_bases()
+        assert KnowledgeCounts(patterns=1, symbols=0, predictions=0) == mongodb.knowledge.counts(KB)
+        assert [PatternFrequency(named(1), 2)] == mongodb.knowledge.top_patterns(KB, 3)
+        assert measured(FREQUENCY_BOUNDS, [2]) == mongodb.knowledge.frequency_distribution(KB)
+        assert measured(LENGTH_BOUNDS, [3]) == mongodb.knowledge.length_distribution(KB)
+        assert () == mongodb.store.report().lacking
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_wrong_password_is_named_as_such(guarded_url: str, question: str) -> None:
     """Every question is a StoreError that speaks of authentication, soon and without secrets."""
-    with closing(as_user(guarded_url, "reader", "wr0ng-word")) as store:
+    with closing(as_user(guarded_url, "reader", "wr0ng-word")) as mongodb:
         with at_most(AT_MOST), pytest.raises(StoreError) as error:
-            QUESTIONS[question](store)
+            QUESTIONS[question](mongodb)
 
         assert "authentication failed" in one_line_without_secrets(error).lower()
         assert "wr0ng-word" not in str(error.value)
-        assert "wr0ng-word" not in store.address
+        assert "wr0ng-word" not in mongodb.store.address
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_server_that_is_down_is_an_error_within_the_timeout(question: str) -> None:
     """Where nothing listens, every question raises StoreError when its timeout is over."""
     url = f"mongodb://user:{PASSWORD}@{LOOPBACK}:{free_port()}/?authSource=admin"
-    with closing(MongoStore(url, timeout=TIMEOUT, query_timeout=TIMEOUT)) as store:
+    with closing(Opened(url, timeout=TIMEOUT, query_timeout=TIMEOUT)) as mongodb:
         with at_most(AT_MOST), pytest.raises(StoreError) as error:
-            QUESTIONS[question](store)
+            QUESTIONS[question](mongodb)
 
         assert "refused" in one_line_without_secrets(error)
 
@@ -654,27 +675,27 @@ def test_a_server_that_never_answers_is_given_up(question: str) -> None:
     """Where connections come about and no word follows, every question ends at its timeout."""
     with black_hole() as port:
         url = f"mongodb://user:{PASSWORD}@{LOOPBACK}:{port}"
-        with closing(MongoStore(url, timeout=TIMEOUT, query_timeout=TIMEOUT)) as store:
+        with closing(Opened(url, timeout=TIMEOUT, query_timeout=TIMEOUT)) as mongodb:
             with at_most(AT_MOST), pytest.raises(StoreError) as error:
-                QUESTIONS[question](store)
+                QUESTIONS[question](mongodb)
 
             one_line_without_secrets(error)
 
 
 def test_a_server_that_was_restarted_is_asked_again(own_mongod: Server) -> None:
     """After a crash and a new start the same store answers as if nothing had been."""
-    with closing(MongoStore(own_mongod.url, timeout=PATIENT, query_timeout=PATIENT)) as store:
-        store.probe(Deadline.after(PATIENT))
+    with closing(Opened(own_mongod.url, timeout=PATIENT, query_timeout=PATIENT)) as mongodb:
+        mongodb.store.probe(Deadline.after(PATIENT))
         own_mongod.kill()
         with at_most(PATIENT), pytest.raises(StoreError):
-            store.probe(Deadline.after(TIMEOUT))
+            mongodb.store.probe(Deadline.after(TIMEOUT))
         own_mongod.start()
 
-        store.probe(Deadline.after(PATIENT))
+        mongodb.store.probe(Deadline.after(PATIENT))
 
 
 def test_an_address_has_no_secrets() -> None:
     """Of a URL with user, password, several hosts and options, the hosts are told."""
     url = f"mongodb://user:{PASSWORD}@one:27017,two:27018/admin?replicaSet=rs"
-    with closing(MongoStore(url, timeout=TIMEOUT, query_timeout=TIMEOUT)) as store:
-        assert "mongodb://one:27017,two:27018" == store.address
+    with closing(Opened(url, timeout=TIMEOUT, query_timeout=TIMEOUT)) as mongodb:
+        assert "mongodb://one:27017,two:27018" == mongodb.store.address

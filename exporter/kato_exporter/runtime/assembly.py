@@ -21,6 +21,8 @@ from kato_exporter.settings import Settings
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.docker import DockerStore
 from kato_exporter.stores.mongodb import MongoStore
+from kato_exporter.stores.mongodb_connection import MongoConnection
+from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
 from kato_exporter.stores.redis import RedisStore
 from kato_exporter.stores.store import Store
 
@@ -139,15 +141,16 @@ def _redis(settings: Settings) -> Watch | None:
 def _mongodb(settings: Settings) -> Watch | None:
     if settings.mongo_url is None:
         return None
-    store = MongoStore(
+    connection = MongoConnection(
         settings.mongo_url, timeout=settings.store_timeout, query_timeout=settings.query_timeout
     )
+    knowledge = MongoKnowledge(connection)
     most_kbs = settings.knowledge_most_kbs
     return Watch(
-        store=store,
+        store=MongoStore(connection),
         collectors=(
-            KnowledgeCollector(store, most_kbs=most_kbs),
-            PatternsCollector(store, most_kbs=most_kbs, most_patterns=settings.patterns_top),
+            KnowledgeCollector(knowledge, most_kbs=most_kbs),
+            PatternsCollector(knowledge, most_kbs=most_kbs, most_patterns=settings.patterns_top),
         ),
     )
 
