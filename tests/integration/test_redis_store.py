@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain, combinations
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -25,8 +26,9 @@ from kato_exporter.stores.redis import (
     SessionEventFeed,
     SessionValue,
 )
+from support.fault_proxy import FaultProxy
 from support.servers import RedisServer, black_hole
-from support.waiting import at_most
+from support.waiting import at_most, eventually
 
 TIMEOUT = 0.5
 AT_MOST = 0.9
@@ -417,6 +419,25 @@ def test_a_feed_tells_that_its_server_has_ended(
 
         with pytest.raises(StoreError):
             step(feed)
+
+
+def test_an_event_that_comes_in_pieces_is_waited_for(valkey: RedisServer) -> None:
+    """Half a message is no loss of the connection: whoever has no time left gets it later."""
+    valkey.client.config_set("notify-keyspace-events", "Egxen")
+    key = a_session_key()
+    port = urlsplit(valkey.url).port or 0
+    with (
+        FaultProxy(port) as proxy,
+        closing(RedisStore(f"redis://{LOOPBACK}:{proxy.port}", timeout=TIMEOUT)) as store,
+        closing(store.session_events(EVENTS)) as feed,
+    ):
+        proxy.drip(0.001)
+        valkey.client.set(key, "1")
+        looks = [feed.next(0.0) for _ in range(3)]
+        event = eventually(lambda: feed.next(0.0), within=TIMEOUT, what="the event is whole")
+
+    assert [None] * 3 == looks
+    assert SessionEvent("new", key.encode()) == event
 
 
 def test_a_feed_whose_server_hangs_gives_no_sign_of_life(own_valkey: Server) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from kato_exporter.demo.servers import LOOPBACK
 
-_Kind = Literal["pass", "refuse", "delay", "black_hole", "garbage", "truncate"]
+_Kind = Literal["pass", "refuse", "delay", "black_hole", "garbage", "truncate", "drip"]
 
 _CHUNK_BYTES = 65_536
 _RECEIVE_BUFFER_BYTES = 16_384
@@ -139,6 +139,10 @@ class FaultProxy:
         """Close each connection once the server has sent so many bytes more on it."""
         self._switch(_Mode("truncate", after=after))
 
+    def drip(self, seconds: float) -> None:
+        """Hand what the server sends down byte by byte, with a pause after each."""
+        self._switch(_Mode("drip", seconds=seconds))
+
     def _switch(self, mode: _Mode) -> None:
         self._state.switch(mode)
         if self._listener is None:
@@ -256,6 +260,9 @@ class _Link:
             self._client.sendall(self._state.garbage(len(chunk)))
         if self._spoilt:
             return True
+        if mode.kind == "drip":
+            self._drip(chunk, mode)
+            return True
         if mode.kind != "truncate":
             self._client.sendall(chunk)
             return True
@@ -264,6 +271,14 @@ class _Link:
         self._client.sendall(chunk[: self._left])
         self._left -= min(self._left, len(chunk))
         return self._left > 0
+
+    def _drip(self, chunk: bytes, mode: _Mode) -> None:
+        for byte in chunk:
+            self._client.sendall(bytes([byte]))
+            with self._state.switched:
+                self._state.switched.wait_for(
+                    lambda: self._ended or self._state.mode is not mode, timeout=mode.seconds
+                )
 
     def _hold(self) -> _Mode:
         """Wait while a delay holds; give the mode of the time after, OSError after a cut."""

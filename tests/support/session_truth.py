@@ -5,6 +5,7 @@ the tracker and its store and notes what the tracker has been told, so that what
 known here. `Watch` looks at the tracker all the time.
 """
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from redis import Redis
 
 from kato_exporter.collectors.session_ledger import Change, EndReason
 from kato_exporter.collectors.session_tracker import EventFeed, SessionTracker, TrackerState
+from kato_exporter.demo.servers import LOOPBACK
 from kato_exporter.demo.shapes import session_id, session_key
 from kato_exporter.kato.sessions import SESSION_KEY_MATCH
 from kato_exporter.stores.redis import Keyevent, RedisStore, ScanStep, SessionEvent
@@ -40,6 +42,11 @@ _REASONS: dict[Keyevent, EndReason] = {
 
 real_time = time.time
 """The clock of this host, even where a test puts the one of the code under test wrong."""
+
+
+def _resp(*words: bytes) -> bytes:
+    """Put a command into the words of Redis's protocol."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)
 
 
 def new_key(age: float = 0.0) -> bytes:
@@ -87,6 +94,21 @@ class KatoLoad:
         self._write(client, keys, LONG_TTL)
         self.created.update(keys)
         return keys
+
+    def burst(self, number: int) -> float:
+        """Create sessions as fast as Redis takes them; give the seconds that it took."""
+        keys = [new_key(self._age) for _ in range(number)]
+        commands = b"".join(_resp(b"SETEX", key, b"%d" % LONG_TTL, b"{}") for key in keys)
+        replies = b"+OK\r\n" * number
+        with socket.create_connection((LOOPBACK, self._port), timeout=PATIENCE) as connection:
+            began = time.monotonic()
+            connection.sendall(commands)
+            with connection.makefile("rb") as answer:
+                assert replies == answer.read(len(replies))
+            took = time.monotonic() - began
+        self.created.update(keys)
+        self.writes.update(keys)
+        return took
 
     def update(self, client: Redis, keys: Sequence[bytes]) -> None:
         """Write sessions again, as KATO does at every observation."""

@@ -248,6 +248,17 @@ def test_truncated_answers_end_early(proxy: FaultProxy, client: socket.socket) -
         assert b"123456789" == echoed(new, b"123456789")
 
 
+def test_a_drip_gives_byte_by_byte(proxy: FaultProxy, client: socket.socket) -> None:
+    """Everything comes, in its order, but not at once; the next switch frees the rest."""
+    proxy.drip(PATIENCE)
+    client.sendall(b"drops")
+
+    assert b"d" == client.recv(5)
+    assert is_silent(client)
+    proxy.heal()
+    assert b"rops" == received(client, 4)
+
+
 def test_nothing_is_left_at_the_end(proxy: FaultProxy) -> None:
     """Whatever state it is in, all threads end and all sockets are closed."""
     process = psutil.Process()

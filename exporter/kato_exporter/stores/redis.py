@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
@@ -345,11 +345,12 @@ class SessionEventFeed:
         if self._failure is not None:
             raise self._failure
         try:
-            with _redis_errors():
+            with _redis_errors(), suppress(redis.exceptions.TimeoutError):
                 return cast("dict[str, Any] | None", self._pubsub.get_message(timeout=timeout))
         except StoreError as error:
             self._failure = error
             raise
+        return None
 
     def _event(self, message: dict[str, Any]) -> SessionEvent | None:
         if message["type"] != "message":
