@@ -119,13 +119,14 @@ def _wait_until_expired(client: Redis, number: int) -> None:
 
 
 def _evict_some(load: KatoLoad, client: Redis) -> int:
-    """Create sessions for which others have to go; give how many went."""
+    """Create large sessions for which others have to go; give how many went.
+
+    None is written twice: one that had to go in between would be another session.
+    """
     client.config_set("maxmemory-policy", "allkeys-lru")
     client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 500_000)
-    for _ in range(10):
-        keys = load.create(client, 10)
-        for key in keys:
-            client.execute_command("SETEX", key, 600, "x" * 10_000)  # type: ignore[no-untyped-call]
+    for _ in range(100):
+        load.create(client, 1, value="x" * 10_000)
     client.config_set("maxmemory", 0)
     evicted = int(client.info("stats")["evicted_keys"])
     assert evicted > 0

@@ -88,10 +88,10 @@ class KatoLoad:
         """Those that nothing has ended or will end soon."""
         return self.created - self.deleted - self.brief - self.wiped
 
-    def create(self, client: Redis, number: int) -> list[bytes]:
+    def create(self, client: Redis, number: int, *, value: str | None = None) -> list[bytes]:
         """Create sessions, each with a SETEX."""
         keys = [new_key(self._age) for _ in range(number)]
-        self._write(client, keys, LONG_TTL)
+        self._write(client, keys, LONG_TTL, value)
         self.created.update(keys)
         return keys
 
@@ -204,10 +204,12 @@ class KatoLoad:
             self.delete(worker.client, keys[:2])
             self.let_expire(worker.client, keys[2:4])
 
-    def _write(self, client: Redis, keys: Sequence[bytes], ttl: int) -> None:
+    def _write(
+        self, client: Redis, keys: Sequence[bytes], ttl: int, value: str | None = None
+    ) -> None:
         pipeline = client.pipeline(transaction=False)
         for key in keys:
-            pipeline.execute_command("SETEX", key, ttl, self._value)  # type: ignore[no-untyped-call]
+            pipeline.execute_command("SETEX", key, ttl, value or self._value)  # type: ignore[no-untyped-call]
         pipeline.execute()
         self.writes.update(keys)
 
