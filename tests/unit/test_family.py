@@ -12,7 +12,7 @@ from kato_exporter.collectors.collector import most_series
 from kato_exporter.collectors.family import Family, Kind
 from kato_exporter.collectors.selection import OTHER, Selection
 from kato_exporter.kato.distribution import Distribution
-from kato_exporter.runtime.exposition import expose
+from kato_exporter.runtime.exposition import Exposer
 
 GAUGE = Family(name="kato_x", kind=Kind.GAUGE, help="X.", labels=("kb", "other"))
 COUNTER = Family(name="kato_x_total", kind=Kind.COUNTER, help="X.")
@@ -26,7 +26,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 def text_of(*metrics: object, accept: str = "") -> str:
     """Expose families as text."""
-    return expose(metrics, accept=accept, compress=False).body.decode()  # type: ignore[arg-type]
+    return Exposer().expose(metrics, accept=accept, compress=False).body.decode()  # type: ignore[arg-type]
 
 
 def test_unknown_values_make_no_sample() -> None:
@@ -67,7 +67,9 @@ def test_distributions_are_histograms_to_both_formats() -> None:
 def test_sums_add_up_equals_and_keep_the_unknown_unknown() -> None:
     """A sum with an unknown part is absent."""
     family = Family(name="kato_x", kind=Kind.GAUGE, help="X.", labels=("kb",))
-    metric = family.sums([("a", 1), ("other", 2), ("other", 3), ("b", None), ("b", 1)])
+    metric = family.sums(
+        [(("a",), 1), (("other",), 2), (("other",), 3), (("b",), None), (("b",), 1)]
+    )
     assert {s.labels["kb"]: s.value for s in metric.samples} == {"a": 1, "other": 5}
 
 
@@ -102,8 +104,8 @@ def test_whatever_the_labels_hold_the_exposition_parses(
 
 def test_gzip_holds_the_same_body() -> None:
     """Compression is said in the headers and undone by any client."""
-    plain = expose([COUNTER.sample(1)], accept="", compress=False)
-    compressed = expose([COUNTER.sample(1)], accept="", compress=True)
+    plain = Exposer().expose([COUNTER.sample(1)], accept="", compress=False)
+    compressed = Exposer().expose([COUNTER.sample(1)], accept="", compress=True)
     assert plain.body == gzip.decompress(compressed.body)
     assert compressed.headers["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in plain.headers

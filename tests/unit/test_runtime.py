@@ -1,5 +1,7 @@
 """The runtime on collectors and stores that do as they are told."""
 
+import gzip
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,6 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client.core import Metric
+from structlog.testing import capture_logs
 
 from kato_exporter.collectors.collector import Collection
 from kato_exporter.collectors.family import Family, Kind
@@ -69,6 +73,20 @@ class ToldCollector:
         return Collection(families=[self._family.sample(value)], skipped={"odd": 2}, dropped=3)
 
 
+class ManyCollector(ToldCollector):
+    """A collector of so many samples that their text is kept."""
+
+    def collect(self, deadline: Deadline) -> Collection:
+        """Give one family of twenty equal samples."""
+        del deadline
+        self.runs += 1
+        value = self._ask()
+        family = Metric(f"kato_{self.name}", "X.", "gauge")
+        for number in range(20):
+            family.add_sample(family.name, {"kb": str(number)}, value)
+        return Collection(families=[family])
+
+
 def failing() -> float:
     """Fail as a store does."""
     raise StoreError("no answer")
@@ -109,6 +127,12 @@ def values(runner: Runner, *names: str, seconds: float = PATIENCE) -> dict[str, 
         for family in runner.scrape(Deadline.after(seconds), chosen)
         for sample in family.samples
     }
+
+
+def as_they_are(families: Sequence[Metric], before: Sequence[Metric]) -> Sequence[Metric]:
+    """Prepare nothing."""
+    del before
+    return families
 
 
 def client_of(runner: Runner) -> FlaskClient:
@@ -258,11 +282,118 @@ def test_the_load_budget_stretches_the_schedule() -> None:
         time.sleep(0.05)
         return 1
 
-    schedule = Schedule({"a": ToldCollector("a", work)}, intervals={"a": 0.1}, load_share=0.1)
+    schedule = Schedule(
+        {"a": ToldCollector("a", work)}, intervals={"a": 0.1}, load_share=0.1, prepare=as_they_are
+    )
     schedule.start()
     eventually(lambda: len(starts) == 2)
     schedule.stop()
     assert starts[1] - starts[0] >= 0.5
+
+
+def test_the_collectors_of_a_store_divide_its_load_budget() -> None:
+    """Two that read the same store have half the share each; one beside them has its own whole."""
+    starts: dict[str, list[float]] = {"a": [], "b": [], "c": []}
+
+    def working(name: str) -> Callable[[], float]:
+        def work() -> float:
+            starts[name].append(time.monotonic())
+            time.sleep(0.05)
+            return 1
+
+        return work
+
+    stores = {"a": "mongodb", "b": "mongodb", "c": "qdrant"}
+    schedule = Schedule(
+        {name: ToldCollector(name, working(name), store) for name, store in stores.items()},
+        intervals=dict.fromkeys(stores, 0.1),
+        load_share=0.2,
+        prepare=as_they_are,
+    )
+    schedule.start()
+    eventually(lambda: all(len(each) >= 2 for each in starts.values()))
+    schedule.stop()
+    pauses = {name: each[1] - each[0] for name, each in starts.items()}
+    assert pauses["a"] >= 0.5
+    assert pauses["b"] >= 0.5
+    assert 0.25 <= pauses["c"] < 0.5
+
+
+def test_the_schedule_shows_what_was_prepared_of_a_snapshot_and_of_the_one_before() -> None:
+    """After a run in vain there is none before."""
+    answers = iter([1.0, 2.0, None, 3.0])
+    befores: list[list[float]] = []
+
+    def ask() -> float:
+        value = next(answers, 4.0)
+        if value is None:
+            raise StoreError("down")
+        return value
+
+    def doubled(families: Sequence[Metric], before: Sequence[Metric]) -> Sequence[Metric]:
+        befores.append([family.samples[0].value for family in before])
+        family = Metric("kato_x", "X.", "gauge")
+        family.add_sample("kato_x", {}, 2 * families[0].samples[0].value)
+        return [family]
+
+    schedule = Schedule(
+        {"a": ToldCollector("a", ask)}, intervals={"a": 0.01}, load_share=1, prepare=doubled
+    )
+    schedule.start()
+    eventually(lambda: len(befores) >= 4)
+    schedule.stop()
+    assert befores[:4] == [[], [2.0], [], [6.0]]
+
+
+def test_a_scrape_shows_the_last_snapshot_and_not_the_text_of_another() -> None:
+    """Kept texts do not outlive their snapshot, with or without compression."""
+    scheduled = ManyCollector("a", lambda: float(scheduled.runs))
+    with running(scheduled, intervals={"a": 0.05}) as (runner, _):
+        eventually(lambda: runner.ready)
+        client = client_of(runner)
+        for encoding in ("gzip", "identity") * 3:
+            runs = scheduled.runs
+            eventually(lambda runs=runs: scheduled.runs >= runs + 2)  # type: ignore[misc]
+            body = client.get("/metrics", headers={"Accept-Encoding": encoding}).data
+            text = gzip.decompress(body) if encoding == "gzip" else body
+            found = set(re.findall(rb'^kato_a\{kb="\d+"\} (.*)$', text, re.MULTILINE))
+            [value] = found
+            assert runs < float(value) <= scheduled.runs
+
+
+def test_a_snapshot_that_cannot_be_rendered_is_its_collectors_failure() -> None:
+    """Scrapes go on, so does the schedule, and the log does not repeat the whole family."""
+    asked, seen = threading.Event(), threading.Event()
+
+    def ask() -> float:
+        if scheduled.runs == 2:
+            asked.wait(PATIENCE)
+            return 10**400
+        if scheduled.runs == 3:
+            seen.wait(PATIENCE)
+        return scheduled.runs
+
+    scheduled = ManyCollector("a", ask)
+    with capture_logs() as log, running(scheduled, intervals={"a": 0.01}) as (runner, _):
+        client = client_of(runner)
+        eventually(lambda: b'kato_a{kb="0"} 1.0' in client.get("/metrics").data)
+        asked.set()
+        success = b'kato_exporter_collector_success{collector="a"} '
+        eventually(lambda: success + b"0.0" in client.get("/metrics").data)
+        seen.set()
+        eventually(lambda: success + b"1.0" in client.get("/metrics").data)
+    [error] = [line["error"] for line in log if line["event"] == "no whole answer"]
+    assert error == "OverflowError: ('int too large to convert to float', 'kato_a')"
+
+
+def test_a_head_request_has_the_headers_of_the_exposition() -> None:
+    """And no body."""
+    with running(ToldCollector("a")) as (runner, _):
+        response = client_of(runner).head("/metrics", headers={"Accept-Encoding": "gzip"})
+    assert response.status_code == 200
+    assert response.data == b""
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
 def test_a_failure_is_logged_once_and_so_is_its_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,7 +468,9 @@ def test_a_run_in_vain_does_not_count_as_load() -> None:
         time.sleep(0.1)
         raise StoreError("down")
 
-    schedule = Schedule({"a": ToldCollector("a", work)}, intervals={"a": 0.2}, load_share=0.01)
+    schedule = Schedule(
+        {"a": ToldCollector("a", work)}, intervals={"a": 0.2}, load_share=0.01, prepare=as_they_are
+    )
     schedule.start()
     eventually(lambda: len(starts) == 3)
     schedule.stop()

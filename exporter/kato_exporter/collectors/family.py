@@ -61,16 +61,16 @@ class Family:
                 metric.add_sample(self.name, self._named(labels), value)
         return metric
 
-    def sums(self, rows: Iterable[tuple[str, float | None]]) -> Metric:
-        """Make the family of rows whose one label may repeat: the values of equals are added.
+    def sums(self, rows: Iterable[tuple[tuple[str, ...], float | None]]) -> Metric:
+        """Make the family of rows whose labels may repeat: the values of equals are added.
 
-        A value that is unknown makes the sum of its label unknown.
+        A value that is unknown makes the sum of its labels unknown.
         """
-        sums: dict[str, float | None] = {}
-        for label, value in rows:
-            before = sums.get(label, 0)
-            sums[label] = None if before is None or value is None else before + value
-        return self.samples(((label,), value) for label, value in sums.items())
+        sums: dict[tuple[str, ...], float | None] = {}
+        for labels, value in rows:
+            before = sums.get(labels, 0)
+            sums[labels] = None if before is None or value is None else before + value
+        return self.samples(sums.items())
 
     def distributions(self, rows: Iterable[tuple[Sequence[str], Distribution]]) -> Metric:
         """Make the family of rows, each its label values and its distribution."""

@@ -106,7 +106,7 @@ class SessionValuesCollector:
         return Collection(
             families=[
                 BY_NODE.sums(
-                    (node if node in kept else OTHER, count) for node, count in by_node.items()
+                    ((node if node in kept else OTHER,), count) for node, count in by_node.items()
                 ),
                 STM_EVENTS.distributions(
                     _one(STM_BOUNDS, (record.stm_events for record in records))

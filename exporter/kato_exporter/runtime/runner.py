@@ -9,6 +9,7 @@ from time import time
 from prometheus_client.core import Metric
 
 from kato_exporter.collectors.collector import Collection, Collector, what_is_lacking
+from kato_exporter.runtime.exposition import Exposer
 from kato_exporter.runtime.flight import Flight
 from kato_exporter.runtime.question import Outcome, Question
 from kato_exporter.runtime.schedule import Schedule
@@ -24,7 +25,7 @@ class Runner:
 
     Collectors named in `intervals` run on the schedule and answer with their last snapshot; the
     others are asked on the scrape, all at once. A store that does not answer has none of its
-    collectors' families.
+    collectors' families. Its `exposer` has prepared the snapshots.
     """
 
     def __init__(
@@ -39,7 +40,10 @@ class Runner:
         self.collectors = {collector.name: collector for collector in collectors}
         scheduled = {c.name: c for c in collectors if c.name in intervals}
         on_scrape = {c.name: c for c in collectors if c.name not in intervals}
-        self._schedule = Schedule(scheduled, intervals=intervals, load_share=load_share)
+        self.exposer = Exposer()
+        self._schedule = Schedule(
+            scheduled, intervals=intervals, load_share=load_share, prepare=self.exposer.prepare
+        )
         self._executor = ThreadPoolExecutor(
             max_workers=len(stores) + len(on_scrape) or 1, thread_name_prefix="scrape"
         )

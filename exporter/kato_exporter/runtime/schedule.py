@@ -2,11 +2,14 @@
 
 import random
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from prometheus_client.core import Metric
 
 from kato_exporter.collectors.collector import Collection, Collector, what_is_lacking
 from kato_exporter.runtime.question import Outcome, Question
@@ -16,18 +19,24 @@ _LONGEST_RUN_IN_INTERVALS = 10
 _LONGEST_RUN_AT_LEAST = 60.0
 _JITTER = 0.1
 
+_Prepare = Callable[[Sequence[Metric], Sequence[Metric]], Sequence[Metric]]
+
 
 class _Timetable:
     """One collector's runs: the last outcome, and when the next may start."""
 
-    def __init__(self, collector: Collector, interval: float, load_share: float) -> None:
+    def __init__(
+        self, collector: Collector, interval: float, load_share: float, prepare: _Prepare
+    ) -> None:
         self.interval = interval
         self.store = collector.store
         self.outcome: Outcome[Collection] | None = None
         self.earliest = datetime.now(UTC)
         self.running = False
         self._load_share = load_share
-        self._question = Question(collector.name, collector.collect, lacking=what_is_lacking)
+        self._collector = collector
+        self._prepare = prepare
+        self._question = Question(collector.name, self._collect, lacking=what_is_lacking)
 
     def run(self) -> datetime:
         """Collect once and give the time of the next run.
@@ -43,12 +52,20 @@ class _Timetable:
         pause = self.interval * random.uniform(1 - _JITTER, 1)  # noqa: S311 - not a secret
         return max(began + timedelta(seconds=pause), self.earliest)
 
+    def _collect(self, deadline: Deadline) -> Collection:
+        collection = self._collector.collect(deadline)
+        before = self.outcome.answer if self.outcome is not None else None
+        families = self._prepare(collection.families, before.families if before is not None else ())
+        return replace(collection, families=families)
+
 
 class Schedule:
     """Runs collectors on their intervals, in threads of APScheduler.
 
     `intervals` gives the seconds from start to start by the collector's name; `load_share` is the
-    part of the time that a collector may spend on its store.
+    part of the time that may be spent on a store, which its collectors divide equally. `prepare`
+    takes the families of a new snapshot and of the one before, and gives those to show, before any
+    scrape sees them.
     """
 
     def __init__(
@@ -57,9 +74,13 @@ class Schedule:
         *,
         intervals: Mapping[str, float],
         load_share: float,
+        prepare: _Prepare,
     ) -> None:
+        sharing = Counter(collector.store for collector in collectors.values())
         self._timetables = {
-            name: _Timetable(collector, intervals[name], load_share)
+            name: _Timetable(
+                collector, intervals[name], load_share / sharing[collector.store], prepare
+            )
             for name, collector in collectors.items()
         }
         self._lock = threading.Lock()

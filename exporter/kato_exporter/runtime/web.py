@@ -7,7 +7,6 @@ from prometheus_client import REGISTRY
 from werkzeug.exceptions import HTTPException
 
 from kato_exporter import __version__
-from kato_exporter.runtime.exposition import expose
 from kato_exporter.runtime.runner import Runner
 from kato_exporter.runtime.self_metrics import CERTIFICATE_EXPIRY
 from kato_exporter.stores.deadline import Deadline
@@ -46,7 +45,7 @@ def create_app(
             families.append(CERTIFICATE_EXPIRY.sample(expiry))
         if not request.args.getlist("collect[]"):
             families += list(REGISTRY.collect())
-        exposition = expose(
+        exposition = runner.exposer.expose(
             families,
             accept=request.headers.get("Accept", ""),
             compress=request.accept_encodings["gzip"] > 0,
