@@ -56,6 +56,7 @@ def listed(**fields: Any) -> Container:
 def test_docker_on_cgroup_1_maps_in_base_units() -> None:
     """Nanoseconds become seconds; the working set leaves out total_inactive_file."""
     assert stats(answer("cgroup1_stats_busy")) == ContainerStats(
+        online_cpus=2,
         cpu_usage=1.062150865,
         cpu_user=1.03,
         cpu_kernel=0.02,
@@ -63,6 +64,7 @@ def test_docker_on_cgroup_1_maps_in_base_units() -> None:
         memory_usage=22241280,
         memory_working_set=22241280 - 65536,
         memory_limit=67108864,
+        memory_ceiling=67108864,
         networks={"eth0": NetworkCounters(received=1096, transmitted=0)},
         block_io={},
         pids=1,
@@ -73,6 +75,7 @@ def test_docker_on_cgroup_1_maps_in_base_units() -> None:
 def test_docker_on_cgroup_2_maps_in_base_units() -> None:
     """The working set leaves out inactive_file, and block I/O in lower case is seen."""
     assert stats(answer("cgroup2_stats_busy")) == ContainerStats(
+        online_cpus=1,
         cpu_usage=2.9,
         cpu_user=2.89,
         cpu_kernel=0.01,
@@ -80,11 +83,22 @@ def test_docker_on_cgroup_2_maps_in_base_units() -> None:
         memory_usage=21872640,
         memory_working_set=21872640 - 20971520,
         memory_limit=67108864,
+        memory_ceiling=67108864,
         networks={"eth0": NetworkCounters(received=1112, transmitted=0)},
         block_io={"ubd": BlockCounters(read_bytes=0, write_bytes=20971520)},
         pids=1,
         pids_limit=50,
     )
+
+
+@pytest.mark.parametrize("recorded", ["cgroup1_stats_idle", "cgroup2_stats_idle"])
+def test_without_a_limit_the_host_is_the_ceiling(recorded: str) -> None:
+    """What the engine gives for the limit is the host's memory; the limit itself is absent."""
+    idle = answer(recorded)
+    host = idle["memory_stats"]["limit"]
+    mapped = container_stats(idle, host_memory=host)
+    assert mapped is not None
+    assert (mapped.memory_limit, mapped.memory_ceiling) == (None, host)
 
 
 def test_podman_leaves_gaps_not_zeros() -> None:

@@ -132,6 +132,10 @@ _PLAIN: tuple[tuple[Callable[[ContainerStats], float | None], Family], ...] = (
         ),
     ),
     (
+        lambda stats: stats.online_cpus,
+        _gauge("online_cpus", "CPUs of the host that the engine counts for it (online_cpus)."),
+    ),
+    (
         lambda stats: stats.memory_usage,
         _gauge("memory_usage_bytes", "Memory charged to the container, page cache included."),
     ),
@@ -151,6 +155,13 @@ _PLAIN: tuple[tuple[Callable[[ContainerStats], float | None], Family], ...] = (
             "Memory limit; absent where there is none. Engines report the host's memory instead: "
             "on cgroup v1 the kernel's own number unmasks it, elsewhere it must equal MemTotal of "
             "the exporter's /proc/meminfo, so that for a remote engine with cgroup v2 it stays.",
+        ),
+    ),
+    (
+        lambda stats: stats.memory_ceiling,
+        _gauge(
+            "memory_ceiling_bytes",
+            "The memory limit, or the host's memory where there is none (memory_stats.limit).",
         ),
     ),
     (lambda stats: stats.pids, _gauge("pids", "Processes and threads (pids_stats.current).")),

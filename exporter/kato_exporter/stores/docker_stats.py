@@ -88,9 +88,11 @@ class BlockCounters:
 class ContainerStats:
     """An answer of `GET /containers/ID/stats`: times in seconds, memory in bytes.
 
-    `networks` is by interface, `block_io` by class of device.
+    `online_cpus` are those of the host; `memory_ceiling` is the limit, or the host's memory where
+    there is none. `networks` is by interface, `block_io` by class of device.
     """
 
+    online_cpus: int | None
     cpu_usage: float | None
     cpu_user: float | None
     cpu_kernel: float | None
@@ -98,6 +100,7 @@ class ContainerStats:
     memory_usage: int | None
     memory_working_set: int | None
     memory_limit: int | None
+    memory_ceiling: int | None
     networks: Mapping[str, NetworkCounters]
     block_io: Mapping[str, BlockCounters]
     pids: int | None
@@ -144,14 +147,17 @@ def container_stats(answer: Any, *, host_memory: int | None) -> ContainerStats |
     usage = _mapping(cpu.get("cpu_usage"))
     memory = _mapping(answer.get("memory_stats"))
     pids = _mapping(answer.get("pids_stats"))
+    limit = _memory_limit(memory, host_memory)
     return ContainerStats(
+        online_cpus=_count(cpu.get("online_cpus")) or None,
         cpu_usage=_seconds(usage.get("total_usage")),
         cpu_user=_seconds(usage.get("usage_in_usermode")),
         cpu_kernel=_seconds(usage.get("usage_in_kernelmode")),
         cpu_throttled=_throttled(_mapping(cpu.get("throttling_data"))),
         memory_usage=_count(memory.get("usage")),
         memory_working_set=_working_set(memory),
-        memory_limit=_memory_limit(memory, host_memory),
+        memory_limit=limit,
+        memory_ceiling=limit or _count(memory.get("limit")) or None,
         networks=dict(_networks(_mapping(answer.get("networks")))),
         block_io=_block_io(_mapping(answer.get("blkio_stats"))),
         pids=_count(pids.get("current")),
