@@ -1,9 +1,11 @@
-"""The ways into Redis: the accounts of docs/redis-account.md, TLS and a Unix socket."""
+"""The ways into Redis: the accounts of docs/redis-account.md, TLS, a Unix socket, Sentinels."""
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -16,6 +18,7 @@ from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.redis import Keyevent, RedisStore
 from support.exporting import RunningExporter
+from support.redis_sentinel import SERVICE, sentinel
 from support.redis_servers import redis_server
 from support.session_truth import PATIENCE, KatoLoad, tracking
 from support.waiting import eventually
@@ -24,6 +27,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "redis-account.md"
 PASSWORD = "s3cret-word"
 SERVERS = ("valkey9", "redis7")
 EVENTS: tuple[Keyevent, ...] = ("new", "del", "expired", "evicted")
+STREAMS = ("stm:global", "stm:events:alice")
 
 
 def account(name: str) -> list[str]:
@@ -62,6 +66,12 @@ def client(server: Server) -> Iterator[Redis]:
         yield client
 
 
+def add_streams(client: Redis) -> None:
+    """Add an event to each stream."""
+    for name in STREAMS:
+        client.xadd(name, {"event_type": "learn"})
+
+
 def everything_works(url: str, load: KatoLoad, client: Redis) -> TrackerState:
     """Run an exporter and a tracker with a URL; both must follow a few sessions."""
     with tracking(url, manage=False) as tracked:
@@ -80,6 +90,7 @@ def test_the_account_for_everything_serves_everything(
     """Events, scans, records, INFO: an exporter with exactly this account lacks nothing."""
     client.config_set("notify-keyspace-events", "Egxen")
     client.sadd("kato:session:_active_index", "a", "b")
+    add_streams(client)
     url = make_user(server, account("everything"))
     load = KatoLoad(server.port)
     load.create(client, 7)
@@ -88,6 +99,7 @@ def test_the_account_for_everything_serves_everything(
             tmp_path / "log", KATO_REDIS_URL=url, KATO_SESSIONS_INTERVAL="200ms"
         )
         stack.callback(exporter.kill)
+        exporter.until_ready()
         eventually(
             lambda: exporter.scrape().value("kato_session_tracking_info", mode="events"),
             within=PATIENCE,
@@ -101,7 +113,9 @@ def test_the_account_for_everything_serves_everything(
         )
         samples = exporter.scrape()
         success = samples.by("collector", "kato_exporter_collector_success")
-        assert {"sessions": 1, "session_values": 1, "redis": 1} == success
+        assert {"sessions": 1, "session_values": 1, "redis": 1, "redis_streams": 1} == success
+        assert set(STREAMS) == samples.by("stream", "kato_redis_stream_memory_bytes").keys()
+        assert 0 == samples.value("kato_redis_rdb_configured")
         assert 2 == samples.value("kato_session_index_size")
         eventually(
             lambda: (
@@ -118,6 +132,16 @@ def test_the_account_for_everything_serves_everything(
         assert () == store.report().lacking
 
 
+def test_the_readme_has_the_account_for_everything() -> None:
+    """What a hurried reader copies is what is tested."""
+    readme = (DOCUMENT.parents[1] / "README.md").read_text()
+
+    assert (
+        f"ACL SETUSER exporter {' '.join(account('everything'))}\n".replace(PASSWORD, "PASSWORD")
+        in readme
+    )
+
+
 def test_the_account_for_everything_cannot_change_the_setting(
     server: Server, client: Redis
 ) -> None:
@@ -131,6 +155,9 @@ def test_the_account_for_everything_cannot_change_the_setting(
             ("SET", "kato:session:session-x", "1"),
             ("DEL", "kato:session:session-x"),
             ("STRLEN", "alice_kato:frequency:x"),
+            ("XRANGE", "stm:global", "-", "+"),
+            ("XLEN", "stm:other"),
+            ("MEMORY", "STATS"),
             ("FLUSHDB",),
         ):
             with pytest.raises(NoPermissionError):
@@ -179,6 +206,8 @@ def questions_lack(url: str, key: bytes, *, events: bool) -> list[str]:
             "types": lambda: store.foreign_keys([key]),
             "values": lambda: next(iter(store.session_values([key]))),
             "index": store.session_index_size,
+            "streams": lambda: store.scan_processor_streams(0),
+            **{f"size of {name}": partial(_measure, store, name) for name in STREAMS},
         }
         if events:
             questions["flags"] = store.notification_flags
@@ -192,6 +221,12 @@ def questions_lack(url: str, key: bytes, *, events: bool) -> list[str]:
         return lacking
 
 
+def _measure(store: RedisStore, stream: str) -> None:
+    [size] = store.stream_sizes([stream.encode()]).values()
+    if size is None or size.memory is None:
+        raise StoreError("not measured")
+
+
 def _hear(store: RedisStore) -> None:
     with closing(store.session_events(EVENTS)) as feed:
         list(feed.catch_up())
@@ -202,6 +237,7 @@ def test_the_accounts_have_no_right_too_many(server: Server, client: Redis, name
     """Each right by itself is needed: without it something does not work."""
     rules = account(name)
     [key] = KatoLoad(server.port).create(client, 1)
+    add_streams(client)
     events = name == "everything"
     assert [] == questions_lack(make_user(server, rules), key, events=events)
     needless = [
@@ -300,3 +336,71 @@ def test_tls_spoken_to_a_plain_port_is_an_error(tls_server: tuple[Server, int]) 
     for url in (f"rediss://{LOOPBACK}:{server.port}/0", f"redis://{LOOPBACK}:{port}/0"):
         with closing(RedisStore(url, timeout=1.0)) as store, pytest.raises(StoreError):
             store.probe(Deadline.after(1))
+
+
+def test_server_and_sentinel_have_accounts_of_their_own(tmp_path: Path) -> None:
+    """The user of the URL is the server's; the Sentinels have theirs in the options."""
+    with (
+        redis_server("redis7", tmp_path / "master") as master,
+        sentinel(tmp_path / "sentinel", master.port, "requirepass sentinel-word") as watcher,
+    ):
+        user = urlsplit(make_user(master, account("everything"))).netloc.partition("@")[0]
+        url = f"redis+sentinel://{user}@{LOOPBACK}:{watcher.port}/{SERVICE}"
+        with closing(RedisStore(f"{url}?sentinel_password=sentinel-word", timeout=1.0)) as store:
+            assert () == store.report().lacking
+        for wrong in (url, f"{url}?sentinel_password=wr0ng-word"):
+            with (
+                closing(RedisStore(wrong, timeout=1.0)) as store,
+                pytest.raises(StoreError, match=f"{LOOPBACK}:{watcher.port}: ") as error,
+            ):
+                store.probe(Deadline.after(1))
+            for secret in (PASSWORD, "wr0ng-word"):
+                assert secret not in str(error.value)
+
+
+def test_the_account_for_a_sentinel_serves(tmp_path: Path) -> None:
+    """It finds the master, and can do nothing else with the Sentinel."""
+    with (
+        redis_server("redis7", tmp_path / "master") as master,
+        sentinel(tmp_path / "sentinel", master.port) as watcher,
+    ):
+        make_user(watcher, account("sentinel"))
+        options = f"sentinel_username=exporter&sentinel_password={PASSWORD}"
+        url = f"redis+sentinel://{LOOPBACK}:{watcher.port}/{SERVICE}?{options}"
+        with closing(RedisStore(url, timeout=1.0)) as store:
+            store.probe(Deadline.after(1))
+        with (
+            Redis(port=watcher.port, username="exporter", password=PASSWORD) as own,
+            pytest.raises(NoPermissionError),
+        ):
+            own.execute_command("SENTINEL", "FAILOVER", SERVICE)
+
+
+def test_tls_is_spoken_to_sentinels_and_server(
+    tls_server: tuple[Server, int], tmp_path: Path
+) -> None:
+    """With rediss+sentinel:// both connections are encrypted, with the same authority."""
+    server, port = tls_server
+    own_port = free_port()
+    lines = (
+        f"tls-port {own_port}",
+        "tls-replication yes",
+        "tls-auth-clients no",
+        f"tls-cert-file {server.directory / 'server.pem'}",
+        f"tls-key-file {server.directory / 'server.pem'}",
+        f"tls-ca-cert-file {server.directory / 'ca.pem'}",
+    )
+    with sentinel(tmp_path / "sentinel", port, *lines) as watcher:
+        place = f"{LOOPBACK}:{own_port}/{SERVICE}?ssl_ca_certs={server.directory / 'ca.pem'}"
+        with closing(RedisStore(f"rediss+sentinel://{place}", timeout=1.0)) as store:
+            assert server.port == store.info()["tcp_port"]
+        for wrong in (
+            f"redis+sentinel://{place}".partition("?")[0],
+            f"rediss+sentinel://{place}".replace(str(own_port), str(watcher.port)),
+            f"rediss+sentinel://{place}".partition("?")[0],
+        ):
+            with (
+                closing(RedisStore(wrong, timeout=1.0)) as store,
+                pytest.raises(StoreError, match="no Sentinel names a master"),
+            ):
+                store.probe(Deadline.after(1))

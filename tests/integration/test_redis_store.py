@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from kato_exporter.collectors.keyspace_notifications import KeyspaceNotifications
 from kato_exporter.demo.servers import LOOPBACK, Server, free_port
@@ -39,11 +40,14 @@ QUESTIONS: dict[str, Callable[[RedisStore], object]] = {
     "probe": lambda store: store.probe(Deadline.after(TIMEOUT)),
     "report": lambda store: store.report(),
     "info": lambda store: store.info(),
+    "server_facts": lambda store: store.server_facts(),
     "tells_new_keys": lambda store: store.tells_new_keys(),
     "clock_offset": lambda store: store.clock_offset(),
     "scan_sessions": lambda store: store.scan_sessions(0),
     "session_values": lambda store: list(store.session_values([b"a", b"b"])),
     "session_index_size": lambda store: store.session_index_size(),
+    "scan_processor_streams": lambda store: store.scan_processor_streams(0),
+    "stream_sizes": lambda store: store.stream_sizes([b"stm:global"]),
     "notification_flags": lambda store: store.notification_flags(),
     "session_events": lambda store: store.session_events(EVENTS),
 }
@@ -113,6 +117,69 @@ def test_info_has_numbers_as_numbers(server: RedisServer, store: RedisStore) -> 
     assert isinstance(info["used_memory"], int)
     assert isinstance(info["used_cpu_user"], float)
     assert (2, 1) == (info["db0"]["keys"], info["db0"]["expires"])
+
+
+def test_the_facts_have_command_statistics(server: RedisServer, store: RedisStore) -> None:
+    """KATO's KEYS are told, beside the default sections of INFO."""
+    server.client.config_resetstat()
+    for _ in range(3):
+        server.client.keys("kato:session:session-*")
+    info = store.server_facts().info
+
+    assert 3 == info["cmdstat_keys"]["calls"]
+    assert info["cmdstat_keys"]["usec"] >= 0
+    assert isinstance(info["used_memory"], int)
+
+
+def test_the_facts_have_the_errors_by_kind(server: RedisServer, store: RedisStore) -> None:
+    """An error that a client was given is told with the word that it begins with."""
+    store.probe(Deadline.after(TIMEOUT))
+    server.client.set("text", "1")
+    server.client.config_resetstat()
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        server.client.hlen("text")
+    info = store.server_facts().info
+
+    assert 1 == info["errorstat_WRONGTYPE"]["count"]
+    assert 1 == info["total_error_replies"]
+    assert 1 == info["cmdstat_hlen"]["failed_calls"]
+
+
+def test_the_facts_cost_one_round_trip(server: RedisServer, store: RedisStore) -> None:
+    """All questions arrive together, so that a scrape waits once."""
+    store.probe(Deadline.after(TIMEOUT))
+    before = server.client.info("stats")["total_reads_processed"]
+    store.server_facts()
+    after = server.client.info("stats")["total_reads_processed"]
+
+    assert before + 2 == after  # ours, and the reading of `after`
+
+
+@pytest.mark.parametrize("save", ["", "900 1 300 10"])
+def test_the_facts_have_the_setting_of_dumps(
+    server: RedisServer, store: RedisStore, save: str
+) -> None:
+    """KATO ships a Redis without dumps, as our test servers are."""
+    server.client.config_set("save", save)
+    try:
+        assert save == store.server_facts().save
+    finally:
+        server.client.config_set("save", "")
+
+
+def test_a_user_without_config_has_the_other_facts(server: RedisServer) -> None:
+    """The setting of dumps is then unknown."""
+    with closing(as_user(server, "-config")) as store:
+        facts = store.server_facts()
+
+    assert facts.save is None
+    assert "cmdstat_info" in facts.info
+
+
+def test_a_user_without_info_has_no_facts(server: RedisServer) -> None:
+    """Without INFO there is nothing to tell."""
+    with closing(as_user(server, "-info")) as store, pytest.raises(QueryError, match="info"):
+        store.server_facts()
 
 
 def test_both_tell_new_keys(store: RedisStore) -> None:
@@ -304,12 +371,14 @@ def test_a_user_without_config_can_do_the_rest(server: RedisServer) -> None:
 
 
 def test_a_user_who_may_not_read_flags_is_told_so(server: RedisServer) -> None:
-    """The report says that CONFIG GET is refused, as sessions are then counted by scan only."""
+    """The report says that CONFIG GET is refused, and both things that are lost by it."""
     with closing(as_user(server, "-config")) as store:
         [lack] = store.report().lacking
 
-    assert "CONFIG" in lack
-    assert "scan only" in lack
+    assert (
+        "CONFIG GET is not permitted: sessions are counted by scan only, "
+        "and whether dumps are configured is unknown"
+    ) == lack
 
 
 def test_a_user_without_scan_is_told_what_it_costs(server: RedisServer) -> None:

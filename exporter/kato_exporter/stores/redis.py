@@ -1,7 +1,7 @@
-"""Redis and Valkey: server facts, the session keys, and the feed of keyspace events."""
+"""Redis and Valkey: server facts, session keys, streams, and the feed of keyspace events."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -14,8 +14,10 @@ from redis.retry import Retry
 
 from kato_exporter.kato.session_records import LARGEST_RECORD
 from kato_exporter.kato.sessions import SESSION_INDEX, SESSION_KEY_MATCH
+from kato_exporter.kato.streams import GLOBAL_STREAM, PROCESSOR_STREAM_MATCH
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.redis_sentinel import SentinelMaster, SentinelUrl
 from kato_exporter.stores.store import StoreReport
 
 InfoSections = Mapping[str, Any]
@@ -26,6 +28,7 @@ Keyevent = Literal["new", "set", "del", "expired", "evicted"]
 _FIRST_WITH_NEW_EVENT = (7, 0)
 _SCAN_COUNT = 1_000
 _VALUES_AT_ONCE = 16
+_STREAMS_AT_ONCE = 100
 _MOST_VALUE_BYTES = 16 * 1024 * 1024
 _NO_EXPIRY = -1
 _NO_SUCH_KEY = -2
@@ -60,6 +63,34 @@ class SessionValue:
     expires: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """What a server says of itself.
+
+    `info` has the fields of INFO and of INFO commandstats; `save` is the setting of that name,
+    empty where no dumps are configured, None where CONFIG is refused.
+    """
+
+    info: InfoSections
+    save: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStep:
+    """What one step of a scan gave: the next cursor, 0 at the end, and keys of any type."""
+
+    cursor: int
+    keys: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSize:
+    """A stream's entries, and the memory that it takes in bytes, None where that is refused."""
+
+    entries: int
+    memory: int | None
+
+
 @contextmanager
 def _redis_errors() -> Iterator[None]:
     try:
@@ -76,9 +107,21 @@ def _redis_errors() -> Iterator[None]:
         raise StoreError(f"not an answer of Redis: {error}") from error
 
 
+def _is_refused(ask: Callable[[], object]) -> bool:
+    with _redis_errors():
+        try:
+            ask()
+        except redis.exceptions.NoPermissionError:
+            return True
+        except redis.exceptions.ResponseError:
+            return False  # permitted, though the key may hold something else
+    return False
+
+
 class RedisStore:
     """A Redis-compatible server, by URL (`redis://`, `rediss://` or `unix://`).
 
+    With `redis+sentinel://` or `rediss+sentinel://` it is whichever the Sentinels call the master.
     `timeout` in seconds bounds every connection attempt and every reply.
     """
 
@@ -87,12 +130,19 @@ class RedisStore:
     def __init__(self, url: str, *, timeout: float) -> None:
         self._url = url
         self._timeout = timeout
+        self._sentinels = (
+            SentinelMaster(SentinelUrl.parse(url), timeout=timeout)
+            if SentinelUrl.speaks(url)
+            else None
+        )
         self._client = self._open(retries=1)
         self.database = int(self._client.get_connection_kwargs().get("db") or 0)
 
     @property
     def address(self) -> str:
         """Where it is, without user name, password or options."""
+        if self._sentinels is not None:
+            return f"{self._sentinels.place}/{self.database}"
         parts = urlsplit(self._url)
         if parts.scheme == "unix":
             return f"unix://{parts.path}"
@@ -110,29 +160,28 @@ class RedisStore:
         info = self.info()
         product = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version", info.get("redis_version", "of unknown version"))
-        lacking = []
-        try:
-            self.notification_flags()
-        except QueryError:
-            lacking.append("CONFIG GET is not permitted: sessions are counted by scan only")
-        with _redis_errors():
-            try:
-                self._client.scan(0, match=SESSION_KEY_MATCH, count=1)
-            except redis.exceptions.NoPermissionError:
-                lacking.append("SCAN is not permitted: no session can be counted")
-            try:
-                self._subscribe_once()
-            except redis.exceptions.NoPermissionError:
-                lacking.append(
-                    "SUBSCRIBE to __keyevent@*__:* is not permitted: "
-                    "sessions are counted by scan only"
-                )
-        return StoreReport(version=f"{product} {version}", lacking=tuple(lacking))
+        return StoreReport(version=f"{product} {version}", lacking=tuple(self._lacking()))
 
     def info(self) -> InfoSections:
         """Ask INFO for its default sections."""
         with _redis_errors():
             return cast("InfoSections", self._client.info())
+
+    def server_facts(self) -> ServerFacts:
+        """Ask INFO, INFO commandstats and CONFIG GET save, all in one round trip."""
+        with _redis_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.info()
+            pipeline.info("commandstats")
+            pipeline.config_get("save")
+            info, commands, setting = pipeline.execute(raise_on_error=False)
+            if isinstance(info, redis.exceptions.ResponseError):
+                raise info
+            known = isinstance(setting, Mapping) and "save" in setting
+            return ServerFacts(
+                info={**info, **(commands if isinstance(commands, Mapping) else {})},
+                save=str(setting["save"]) if known else None,
+            )
 
     def tells_new_keys(self) -> bool:
         """Tell whether the server has the event `new` (Redis from 7.0, every Valkey)."""
@@ -194,6 +243,25 @@ class RedisStore:
         with _redis_errors():
             return self._client.scard(SESSION_INDEX) or None
 
+    def scan_processor_streams(self, cursor: int) -> StreamStep:
+        """Take one step of a SCAN for keys that are called as processors' streams are."""
+        with _redis_errors():
+            following, keys = self._client.scan(
+                cursor, match=PROCESSOR_STREAM_MATCH, count=_SCAN_COUNT
+            )
+            return StreamStep(following, cast("list[bytes]", keys))
+
+    def stream_sizes(self, keys: Sequence[bytes]) -> dict[bytes, StreamSize | None]:
+        """Measure streams; None for keys that hold something else, and nothing for keys gone.
+
+        QueryError where TYPE or XLEN is refused.
+        """
+        sizes: dict[bytes, StreamSize | None] = {}
+        with _redis_errors():
+            for start in range(0, len(keys), _STREAMS_AT_ONCE):
+                sizes |= self._portion_of_streams(keys[start : start + _STREAMS_AT_ONCE])
+        return sizes
+
     def notification_flags(self) -> frozenset[str]:
         """Read which classes of keyspace events are on; QueryError where CONFIG is refused."""
         with _redis_errors():
@@ -218,16 +286,53 @@ class RedisStore:
     def close(self) -> None:
         """Give back every connection."""
         self._client.close()
+        if self._sentinels is not None:
+            self._sentinels.close()
 
     def _open(self, *, retries: int) -> redis.Redis:
         """Make a client; one retry renews a pooled connection that the server has closed."""
-        return redis.Redis.from_url(
-            self._url,
-            socket_timeout=self._timeout,
-            socket_connect_timeout=self._timeout,
-            client_name="kato-exporter",
-            retry=Retry(NoBackoff(), retries, supported_errors=(redis.exceptions.ConnectionError,)),
+        options: dict[str, Any] = {
+            "socket_timeout": self._timeout,
+            "socket_connect_timeout": self._timeout,
+            "client_name": "kato-exporter",
+            "retry": Retry(
+                NoBackoff(), retries, supported_errors=(redis.exceptions.ConnectionError,)
+            ),
+        }
+        if self._sentinels is not None:
+            return self._sentinels.client(**options)
+        return redis.Redis.from_url(self._url, **options)
+
+    def _lacking(self) -> Iterator[str]:
+        """Try each kind of question that an account may be refused, and say what is lost by it."""
+        try:
+            self.notification_flags()
+        except QueryError:
+            yield (
+                "CONFIG GET is not permitted: sessions are counted by scan only, "
+                "and whether dumps are configured is unknown"
+            )
+        questions: tuple[tuple[Callable[[], object], str], ...] = (
+            (
+                lambda: self._client.scan(0, match=SESSION_KEY_MATCH, count=1),
+                "SCAN is not permitted: no session can be counted",
+            ),
+            (
+                self._subscribe_once,
+                "SUBSCRIBE to __keyevent@*__:* is not permitted: sessions are counted by scan only",
+            ),
+            (
+                lambda: (self._client.type(GLOBAL_STREAM), self._client.xlen(GLOBAL_STREAM)),
+                "TYPE or XLEN of stm:* is not permitted: streams are not measured",
+            ),
+            (
+                lambda: self._client.memory_usage(GLOBAL_STREAM),
+                "MEMORY USAGE of stm:* is not permitted: the memory of streams is unknown",
+            ),
         )
+        for ask, loss in questions:
+            if _is_refused(ask):
+                yield loss
 
     def _portion_of_values(self, keys: Sequence[bytes]) -> Iterator[tuple[SessionValue, int]]:
         """Ask for sizes first, so that no huge value is ever fetched; give values and sizes."""
@@ -256,6 +361,27 @@ class RedisStore:
             data = values.get(key)
             if data is not None or size > LARGEST_RECORD:
                 yield SessionValue(data, expires=life != _NO_EXPIRY), len(data or b"")
+
+    def _portion_of_streams(self, keys: Sequence[bytes]) -> dict[bytes, StreamSize | None]:
+        """Ask for types first: XLEN of something else would count as an error of the server's."""
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.type(key)
+        types = dict(zip(keys, pipeline.execute(), strict=True))
+        streams = [key for key, kind in types.items() if kind == b"stream"]
+        for key in streams:
+            pipeline.xlen(key)
+            pipeline.memory_usage(key)
+        replies = pipeline.execute(raise_on_error=False)
+        sizes: dict[bytes, StreamSize | None] = {
+            key: None for key, kind in types.items() if kind not in (b"stream", b"none")
+        }
+        for key, entries, memory in zip(streams, replies[::2], replies[1::2], strict=True):
+            if isinstance(entries, redis.exceptions.NoPermissionError):
+                raise entries
+            if isinstance(entries, int) and memory is not None:
+                sizes[key] = StreamSize(entries, memory if isinstance(memory, int) else None)
+        return sizes
 
     def _subscribe_once(self) -> None:
         with self._client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
@@ -341,7 +467,10 @@ class SessionEventFeed:
                 self._early.append(event)
 
     def _read(self, timeout: float) -> dict[str, Any] | None:
-        """Read a message; after an error no more, since the library would connect anew."""
+        """Read a message; after an error no more, since the library would connect anew.
+
+        Of a message that is not whole in time, what has come is kept for the next call.
+        """
         if self._failure is not None:
             raise self._failure
         try:
