@@ -28,7 +28,7 @@ from kato_exporter.kato.knowledge import (
 )
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.knowledge import KnowledgeCounts
+from kato_exporter.stores.knowledge import KnowledgeSize
 from kato_exporter.stores.mongodb import MongoStore
 from kato_exporter.stores.mongodb_connection import MongoConnection
 from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
@@ -60,11 +60,13 @@ QUESTIONS: dict[str, Callable[[Opened], object]] = {
     "probe": lambda mongodb: mongodb.store.probe(Deadline.after(TIMEOUT)),
     "report": lambda mongodb: mongodb.store.report(),
     "knowledge_bases": lambda mongodb: mongodb.knowledge.knowledge_bases(),
-    "counts": lambda mongodb: mongodb.knowledge.counts(KB),
+    "documents": lambda mongodb: mongodb.knowledge.documents(KB),
+    "size": lambda mongodb: mongodb.knowledge.size(KB),
     "totals": lambda mongodb: mongodb.knowledge.totals(KB),
     "top_patterns": lambda mongodb: mongodb.knowledge.top_patterns(KB, 3),
     "frequency_distribution": lambda mongodb: mongodb.knowledge.frequency_distribution(KB),
     "length_distribution": lambda mongodb: mongodb.knowledge.length_distribution(KB),
+    "symbol_occurrences": lambda mongodb: mongodb.knowledge.symbol_occurrences(KB),
 }
 
 
@@ -206,11 +208,60 @@ def test_a_system_database_is_no_knowledge_base(mongo: MongoServer, mongodb: Ope
 
 
 def test_records_are_counted(mongo: MongoServer, mongodb: Opened) -> None:
-    """Each collection has its number of documents; one that is not there has none."""
+    """Each collection has its number of documents, whatever its name; one that is not, has none."""
     fill(mongo.client, KB, frequencies([1, 2, "odd"]))
     mongo.client[KB][SYMBOLS].insert_many([{"name": "a"}, {"name": "b"}])
+    mongo.client[KB]["fs.größe"].insert_one({})
 
-    assert KnowledgeCounts(patterns=3, symbols=2, predictions=0) == mongodb.knowledge.counts(KB)
+    documents = mongodb.knowledge.documents(KB)
+    assert {PATTERNS: 3, SYMBOLS: 2, "fs.größe": 1} == documents
+
+
+def test_the_size_is_that_of_the_database(mongo: MongoServer, mongodb: Opened) -> None:
+    """The figures are those of dbStats, and grow with what is stored."""
+    empty = mongodb.knowledge.size(KB)
+    fill(mongo.client, KB, [{"name": named(n), "text": "x" * 1000} for n in range(100)])
+    stats = mongo.client[KB].command("dbStats")
+
+    size = mongodb.knowledge.size(KB)
+    assert KnowledgeSize(data_bytes=0, storage_bytes=0, index_bytes=0) == empty
+    assert size == KnowledgeSize(
+        data_bytes=int(stats["dataSize"]),
+        storage_bytes=int(stats["storageSize"]),
+        index_bytes=int(stats["indexSize"]),
+    )
+    assert (size.data_bytes or 0) > 100_000
+
+
+def test_occurrences_of_symbols_are_added_up(mongo: MongoServer, mongodb: Opened) -> None:
+    """Odd values count nothing; without symbols the sum is 0."""
+    assert 0.0 == mongodb.knowledge.symbol_occurrences(KB)
+    symbols = mongo.client[KB][SYMBOLS]
+    symbols.create_indexes(INDEXES[SYMBOLS])
+    symbols.insert_many(
+        [
+            {"name": "a", "frequency": 3},
+            {"name": "b", "frequency": Int64(2**40)},
+            {"name": "c", "frequency": Decimal128("1.5")},
+            *({"name": f"odd-{n}", "frequency": odd} for n, odd in enumerate(ODD)),
+            {"name": "none"},
+        ]
+    )
+
+    assert 2**40 + 4.5 == mongodb.knowledge.symbol_occurrences(KB)
+
+
+def test_occurrences_of_symbols_read_no_document(mongo: MongoServer, mongodb: Opened) -> None:
+    """KATO's index on the frequency is enough."""
+    symbols = mongo.client[KB][SYMBOLS]
+    symbols.create_indexes(INDEXES[SYMBOLS])
+    symbols.insert_many(frequencies([1, 2, 3]))
+    with profiled(mongo, KB) as operations:
+        mongodb.knowledge.symbol_occurrences(KB)
+    [aggregation] = [each for each in operations if "aggregate" in each["command"]]
+
+    assert 0 == aggregation["docsExamined"]
+    assert aggregation["keysExamined"] in {3, 4}
 
 
 def test_a_view_has_no_count(mongo: MongoServer, mongodb: Opened) -> None:
@@ -220,7 +271,7 @@ def test_a_view_has_no_count(mongo: MongoServer, mongodb: Opened) -> None:
     mongo.client[KB][SYMBOLS].insert_one({"name": "a"})
 
     assert [KB] == mongodb.knowledge.knowledge_bases()
-    assert KnowledgeCounts(patterns=None, symbols=1, predictions=0) == mongodb.knowledge.counts(KB)
+    assert {"all": 2, PATTERNS: None, SYMBOLS: 1} == mongodb.knowledge.documents(KB)
 
 
 @pytest.mark.parametrize("question", ["frequency_distribution", "length_distribution"])
@@ -521,7 +572,7 @@ def test_counts_read_no_document(mongo: MongoServer, mongodb: Opened) -> None:
     """Counting costs the same however many patterns there are."""
     fill(mongo.client, KB, frequencies(range(1, 301)))
     with profiled(mongo, KB) as operations:
-        mongodb.knowledge.counts(KB)
+        mongodb.knowledge.documents(KB)
     examined = {
         each["command"]["aggregate"]: each.get("docsExamined", 0) + each.get("keysExamined", 0)
         for each in operations
@@ -620,8 +671,9 @@ def test_a_user_without_rights_is_not_told_of_an_empty_server(guarded_url: str) 
 def test_a_user_without_rights_is_told_by_the_report(guarded_url: str) -> None:
     """The report of a user who may read nothing says what is lost by it."""
     with closing(as_user(guarded_url, "nobody")) as mongodb:
-        [lack] = mongodb.store.report().lacking
+        [server, lack] = mongodb.store.report().lacking
 
+    assert "clusterMonitor" in server
     assert "cannot be read" in lack
     assert PASSWORD not in lack
 
@@ -629,10 +681,11 @@ def test_a_user_without_rights_is_told_by_the_report(guarded_url: str) -> None:
 def test_nobody_at_all_gets_no_answer(guarded_url: str) -> None:
     """Without a name and a password, the report names the lack."""
     with closing(Opened(guarded_url, timeout=TIMEOUT, query_timeout=TIMEOUT)) as mongodb:
-        [lack] = mongodb.store.report().lacking
+        [server, lack] = mongodb.store.report().lacking
         with pytest.raises(QueryError, match="requires authentication"):
             mongodb.knowledge.knowledge_bases()
 
+    assert "clusterMonitor" in server
     assert "requires authentication" in lack
 
 
@@ -640,11 +693,13 @@ def test_a_user_of_one_knowledge_base_sees_it(guarded_url: str) -> None:
     """With the right to read one database, that one is told in full and others not at all."""
     with closing(as_user(guarded_url, "reader")) as mongodb:
         assert [KB] == mongodb.knowledge.knowledge_bases()
-        assert KnowledgeCounts(patterns=1, symbols=0, predictions=0) == mongodb.knowledge.counts(KB)
+        assert {PATTERNS: 1} == mongodb.knowledge.documents(KB)
         assert [PatternFrequency(named(1), 2)] == mongodb.knowledge.top_patterns(KB, 3)
         assert measured(FREQUENCY_BOUNDS, [2]) == mongodb.knowledge.frequency_distribution(KB)
         assert measured(LENGTH_BOUNDS, [3]) == mongodb.knowledge.length_distribution(KB)
-        assert () == mongodb.store.report().lacking
+        [server] = mongodb.store.report().lacking
+
+    assert "clusterMonitor" in server
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Self
 
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -20,8 +21,13 @@ class Samples:
     @classmethod
     def of(cls, text: str) -> Self:
         """Parse an exposition in the text format; a series that comes twice is an error."""
+        return cls.of_families(text_string_to_metric_families(text))
+
+    @classmethod
+    def of_families(cls, families: Iterable[Metric]) -> Self:
+        """Take the samples of families; a series that comes twice is an error."""
         values: dict[Series, float] = {}
-        for family in text_string_to_metric_families(text):
+        for family in families:
             for sample in family.samples:
                 series = sample.name, frozenset(sample.labels.items())
                 assert series not in values, f"twice: {series}"
@@ -32,12 +38,14 @@ class Samples:
         """Give the value of one series, None where there is none."""
         return self.values.get((name, frozenset(labels.items())))
 
-    def by(self, label: str, name: str) -> dict[str, float]:
-        """Give the values of all series of a name that have this one label, by its value."""
+    def by(self, label: str, name: str, **fixed: str) -> dict[str, float]:
+        """Give the values of a name's series by this label; all others must be as given."""
         return {
             dict(labels)[label]: value
             for (found, labels), value in self.values.items()
-            if found == name and {label} == {key for key, _ in labels}
+            if found == name
+            and fixed == {k: v for k, v in labels if k != label}
+            and label in dict(labels)
         }
 
     def under(self, prefixes: tuple[str, ...]) -> dict[Series, float]:

@@ -1,9 +1,10 @@
-"""What dominates each knowledge base: its most frequent patterns, and how all of them lie."""
+"""What a reading of all patterns tells of each knowledge base: what dominates it, and the truth."""
 
 from collections.abc import Mapping, Sequence
 
 from kato_exporter.collectors.collector import Collection, most_series
 from kato_exporter.collectors.family import Family, Kind
+from kato_exporter.collectors.inquiry import Inquiry
 from kato_exporter.collectors.selection import Selection
 from kato_exporter.kato.distribution import Distribution
 from kato_exporter.kato.knowledge import (
@@ -13,7 +14,6 @@ from kato_exporter.kato.knowledge import (
     PatternFrequency,
 )
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.knowledge import KnowledgeReader
 
 FREQUENCY = Family(
@@ -44,19 +44,27 @@ OBSERVATIONS = Family(
 )
 
 
+SYMBOL_OCCURRENCES = Family(
+    name="kato_symbol_occurrences",
+    kind=Kind.GAUGE,
+    help="Sum of the frequencies of all symbols: how often one occurred in what was learned.",
+    labels=("kb",),
+)
+
+
 class PatternsCollector:
-    """Top patterns and distributions of every knowledge base, which cost a scan each.
+    """Top patterns, their distribution by frequency, and sums, which cost an index scan each.
 
     kato_pattern_frequency{kb="alice_kato",pattern="a7938edb..."} 41
     kato_pattern_frequency_distribution_bucket{kb="alice_kato",le="5.0"} 9
-    kato_pattern_length_distribution_gcount{kb="alice_kato"} 12
     kato_pattern_observations{kb="alice_kato"} 96
+    kato_symbol_occurrences{kb="alice_kato"} 240
     """
 
     name = "patterns"
     store = "mongodb"
-    families: Sequence[Family] = (FREQUENCY, FREQUENCIES, LENGTHS, OBSERVATIONS)
-    skip_reasons: Sequence[str] = ("frequency", "length")
+    families: Sequence[Family] = (FREQUENCY, FREQUENCIES, OBSERVATIONS, SYMBOL_OCCURRENCES)
+    skip_reasons: Sequence[str] = ("frequency",)
 
     def __init__(self, reader: KnowledgeReader, *, most_kbs: int, most_patterns: int) -> None:
         self._reader = reader
@@ -67,37 +75,68 @@ class PatternsCollector:
     def collect(self, deadline: Deadline) -> Collection:
         """Read the patterns of each kept knowledge base through, one after the other."""
         kbs = self._reader.knowledge_bases()
-        kept = self._selection.of(kbs)
+        kept = sorted(self._selection.of(kbs))
+        inquiry = Inquiry(deadline)
         top: list[tuple[str, PatternFrequency]] = []
         frequencies: list[tuple[str, MeasuredDistribution]] = []
-        lengths: list[tuple[str, MeasuredDistribution]] = []
-        failures: list[str] = []
-        for kb in sorted(kept):
-            if deadline.expired:
-                failures.append(f"{kb} and what follows it: out of time")
-                break
-            try:
-                top += [(kb, found) for found in self._reader.top_patterns(kb, self._most_patterns)]
-                frequencies.append((kb, self._reader.frequency_distribution(kb)))
-                lengths.append((kb, self._reader.length_distribution(kb)))
-            except QueryError as error:
-                failures.append(f"{kb}: {error}")
+        occurrences: list[tuple[str, float | None]] = []
+        for kb in kept:
+            top += [(kb, found) for found in inquiry.ask(self._top, kb, unanswered=[])]
+            measured = inquiry.ask(self._reader.frequency_distribution, kb, unanswered=None)
+            if measured is not None:
+                frequencies.append((kb, measured))
+            occurrences.append(
+                (kb, inquiry.ask(self._reader.symbol_occurrences, kb, unanswered=None))
+            )
         per_kb = most_series(self.families, {"pattern": self._most_patterns})
         return Collection(
             families=[
                 FREQUENCY.samples(((kb, found.name), found.frequency) for kb, found in top),
                 FREQUENCIES.distributions(_labelled(frequencies)),
-                LENGTHS.distributions(_labelled(lengths)),
                 OBSERVATIONS.samples(
                     ((kb,), found.distribution.total) for kb, found in frequencies
                 ),
+                SYMBOL_OCCURRENCES.samples(((kb,), found) for kb, found in occurrences),
             ],
-            skipped={
-                "frequency": sum(found.unusable for _, found in frequencies),
-                "length": sum(found.unusable for _, found in lengths),
-            },
+            skipped={"frequency": sum(found.unusable for _, found in frequencies)},
             dropped=(len(kbs) - len(kept)) * per_kb,
-            failures=failures,
+            failures=inquiry.failures,
+        )
+
+    def _top(self, kb: str) -> list[PatternFrequency]:
+        return self._reader.top_patterns(kb, self._most_patterns)
+
+
+class PatternLengthsCollector:
+    """The distribution of patterns by length; without an index on it, that reads all patterns.
+
+    kato_pattern_length_distribution_gcount{kb="alice_kato"} 12
+    """
+
+    name = "pattern_lengths"
+    store = "mongodb"
+    families: Sequence[Family] = (LENGTHS,)
+    skip_reasons: Sequence[str] = ("length",)
+
+    def __init__(self, reader: KnowledgeReader, *, most_kbs: int) -> None:
+        self._reader = reader
+        self._selection = Selection(most_kbs)
+        self.label_limits: Mapping[str, int] = {"kb": most_kbs}
+
+    def collect(self, deadline: Deadline) -> Collection:
+        """Read the lengths of each kept knowledge base through, one after the other."""
+        kbs = self._reader.knowledge_bases()
+        kept = sorted(self._selection.of(kbs))
+        inquiry = Inquiry(deadline)
+        asked = [
+            (kb, inquiry.ask(self._reader.length_distribution, kb, unanswered=None)) for kb in kept
+        ]
+        lengths = [(kb, found) for kb, found in asked if found is not None]
+        return Collection(
+            families=[LENGTHS.distributions(_labelled(lengths))],
+            skipped={"length": sum(found.unusable for _, found in lengths)},
+            dropped=(len(kbs) - len(kept)) * most_series(self.families, {}),
+            failures=inquiry.failures,
         )
 
 

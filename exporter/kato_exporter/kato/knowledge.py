@@ -12,6 +12,9 @@ PREDICTIONS = "predictions_kb"
 ASSOCIATIVE_ACTIONS = "associative_action_kb"
 METADATA = "metadata"
 
+COLLECTIONS = (PATTERNS, SYMBOLS, PREDICTIONS, ASSOCIATIVE_ACTIONS, METADATA)
+"""The collections of a knowledge base that KATO makes."""
+
 SYSTEM_DATABASES = frozenset({"admin", "config", "local"})
 
 FREQUENCY_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000)

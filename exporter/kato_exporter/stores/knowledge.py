@@ -1,5 +1,6 @@
 """How knowledge is read, whatever store holds it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,12 +8,15 @@ from kato_exporter.kato.knowledge import MeasuredDistribution, PatternFrequency,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnowledgeCounts:
-    """How many records of each kind a knowledge base holds; None where that cannot be told."""
+class KnowledgeSize:
+    """How many bytes a knowledge base takes; None where that cannot be told.
 
-    patterns: int | None
-    symbols: int | None
-    predictions: int | None
+    Of its records, of what the store has allotted to them, and of its indexes.
+    """
+
+    data_bytes: int | None
+    storage_bytes: int | None
+    index_bytes: int | None
 
 
 class KnowledgeReader(Protocol):
@@ -25,8 +29,11 @@ class KnowledgeReader(Protocol):
     def knowledge_bases(self) -> list[str]:
         """Name the knowledge bases, sorted."""
 
-    def counts(self, kb: str) -> KnowledgeCounts:
-        """Count records from metadata, without a scan."""
+    def documents(self, kb: str) -> Mapping[str, int | None]:
+        """Count the records of each collection from metadata; None where that cannot be told."""
+
+    def size(self, kb: str) -> KnowledgeSize:
+        """Tell from metadata how large it is."""
 
     def totals(self, kb: str) -> Totals | None:
         """Read the totals that KATO keeps of this knowledge base, None where it keeps none."""
@@ -39,3 +46,6 @@ class KnowledgeReader(Protocol):
 
     def length_distribution(self, kb: str) -> MeasuredDistribution:
         """Distribute all patterns by their number of symbols over LENGTH_BOUNDS."""
+
+    def symbol_occurrences(self, kb: str) -> float:
+        """Add up how often each symbol occurs in what was learned."""

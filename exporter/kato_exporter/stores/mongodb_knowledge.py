@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pymongo
 from bson.decimal128 import Decimal128
@@ -15,7 +15,6 @@ from kato_exporter.kato.knowledge import (
     METADATA,
     PATTERN_NAME,
     PATTERNS,
-    PREDICTIONS,
     SYMBOLS,
     SYSTEM_DATABASES,
     MeasuredDistribution,
@@ -23,7 +22,7 @@ from kato_exporter.kato.knowledge import (
     Totals,
 )
 from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.knowledge import KnowledgeCounts
+from kato_exporter.stores.knowledge import KnowledgeSize
 from kato_exporter.stores.mongodb_connection import Document, MongoConnection
 
 _NO_SUCH_COLLECTION = 26
@@ -48,12 +47,25 @@ class MongoKnowledge:
             name for name in names if name not in SYSTEM_DATABASES and self._holds_knowledge(name)
         )
 
-    def counts(self, kb: str) -> KnowledgeCounts:
-        """Ask `$collStats` for the counts that the collections' metadata hold."""
-        return KnowledgeCounts(
-            patterns=self._count(kb, PATTERNS),
-            symbols=self._count(kb, SYMBOLS),
-            predictions=self._count(kb, PREDICTIONS),
+    def documents(self, kb: str) -> dict[str, int | None]:
+        """Ask `$collStats` for the count of each collection; a view has none.
+
+        On a sharded cluster the counts include orphaned documents.
+        """
+        with self._connection.asking() as client:
+            names = client[kb].list_collection_names()
+        return {
+            name: self._count(kb, name) for name in sorted(names) if not name.startswith("system.")
+        }
+
+    def size(self, kb: str) -> KnowledgeSize:
+        """Ask `dbStats`."""
+        with self._connection.asking() as client:
+            stats = client[kb].command("dbStats", read_preference=client.read_preference)
+        return KnowledgeSize(
+            data_bytes=_bytes(stats.get("dataSize")),
+            storage_bytes=_bytes(stats.get("storageSize")),
+            index_bytes=_bytes(stats.get("indexSize")),
         )
 
     def totals(self, kb: str) -> Totals | None:
@@ -100,13 +112,28 @@ class MongoKnowledge:
         """Read all patterns' `length` through; KATO has no index on it."""
         return self._distribution(kb, "length", LENGTH_BOUNDS)
 
+    def symbol_occurrences(self, kb: str) -> float:
+        """Add up `frequency` of all symbols, by the index on it where KATO's is there.
+
+        What KATO cannot have written is left out.
+        """
+        pipeline: list[Mapping[str, Any]] = [
+            {"$match": {"frequency": {"$gte": 1, "$lt": math.inf}}},
+            {"$group": {"_id": None, "total": {"$sum": "$frequency"}}},
+        ]
+        with self._connection.asking(self._connection.query_timeout) as client:
+            collection = client[kb][SYMBOLS]
+            hint = self._hint_for(collection, "frequency")
+            sums = [found["total"] for found in collection.aggregate(pipeline, **hint)]
+        return _float(sums[0]) if sums else 0.0
+
     def _holds_knowledge(self, database: str) -> bool:
         with self._connection.asking() as client:
             collections = client[database].list_collection_names()
         return any(name.endswith("_kb") for name in collections)
 
     def _count(self, kb: str, collection: str) -> int | None:
-        """Count documents, of all shards: 0 without such a collection, None where it is a view."""
+        """Count documents, of all shards: 0 if it is gone meanwhile, None where it is a view."""
         try:
             with self._connection.asking() as client:
                 shards = client[kb][collection].aggregate([{"$collStats": {"count": {}}}])
@@ -163,3 +190,8 @@ def _float(total: float | Decimal128) -> float:
 
 def _integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _bytes(value: object) -> int | None:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return int(cast("float", value)) if known and math.isfinite(cast("float", value)) else None
