@@ -121,10 +121,16 @@ def demo(duration: float | None, seed: int | None) -> int:
 
 def _settings(given: Mapping[str, Any]) -> Settings:
     settings = Settings.of(given)
-    if {settings.redis_url, settings.mongo_url, settings.docker_host} == {None}:
+    if {
+        settings.redis_url,
+        settings.mongo_url,
+        settings.qdrant_url,
+        settings.api_url,
+        settings.docker_host,
+    } == {None}:
         raise click.UsageError(
             "no store is configured: set KATO_HOST (--host) to the host of your KATO, "
-            "or KATO_REDIS_URL, KATO_MONGO_URL and KATO_DOCKER_HOST"
+            "or KATO_REDIS_URL, KATO_MONGO_URL, KATO_QDRANT_URL, KATO_API_URL and KATO_DOCKER_HOST"
         )
     return settings
 

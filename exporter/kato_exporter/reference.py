@@ -6,9 +6,13 @@ from pathlib import Path
 
 from kato_exporter.collectors.containers import ContainersCollector
 from kato_exporter.collectors.family import Family
+from kato_exporter.collectors.kato_api import KatoApiCollector
 from kato_exporter.collectors.knowledge import KnowledgeCollector
-from kato_exporter.collectors.patterns import PatternsCollector
+from kato_exporter.collectors.mongodb import MongoCollector
+from kato_exporter.collectors.patterns import PatternLengthsCollector, PatternsCollector
+from kato_exporter.collectors.qdrant import QdrantCollector
 from kato_exporter.collectors.redis import RedisCollector
+from kato_exporter.collectors.redis_streams import RedisStreamsCollector
 from kato_exporter.collectors.session_values import SessionValuesCollector
 from kato_exporter.collectors.sessions import SessionsCollector
 from kato_exporter.runtime.self_metrics import FAMILIES as SELF_FAMILIES
@@ -31,6 +35,19 @@ _SUBJECTS: Sequence[tuple[str, str, Sequence[Family]]] = (
         RedisCollector.families,
     ),
     (
+        "Redis streams",
+        "Collector `redis_streams`, from a scan of Redis, every `KATO_REDIS_STREAMS_INTERVAL`.",
+        RedisStreamsCollector.families,
+    ),
+    (
+        "MongoDB server",
+        (
+            "Collector `mongodb`, from `serverStatus` and `replSetGetStatus`, on the scrape. What "
+            "the server does not have makes no series, nor does what the account may not ask."
+        ),
+        MongoCollector.families,
+    ),
+    (
         "Knowledge bases",
         "Collector `knowledge`, from MongoDB's metadata, every `KATO_KNOWLEDGE_INTERVAL`.",
         KnowledgeCollector.families,
@@ -39,6 +56,31 @@ _SUBJECTS: Sequence[tuple[str, str, Sequence[Family]]] = (
         "Patterns",
         "Collector `patterns`, from scans of MongoDB, every `KATO_PATTERNS_INTERVAL`.",
         PatternsCollector.families,
+    ),
+    (
+        "Lengths of patterns",
+        (
+            "Collector `pattern_lengths`, from scans of MongoDB, every `KATO_PATTERNS_INTERVAL`. "
+            "KATO has no index on `length`: `db.patterns_kb.createIndex({length: 1})` makes the "
+            "scan cheap."
+        ),
+        PatternLengthsCollector.families,
+    ),
+    (
+        "Qdrant",
+        (
+            "Collector `qdrant`, from Qdrant's REST API, every `KATO_QDRANT_INTERVAL`. Qdrant has "
+            "metrics of its own, see [qdrant.md](qdrant.md)."
+        ),
+        QdrantCollector.families,
+    ),
+    (
+        "KATO's API",
+        (
+            "Collector `kato_api`, every `KATO_API_INTERVAL`. Of several workers any may "
+            "answer, so these values jump; see [kato-api.md](kato-api.md)."
+        ),
+        KatoApiCollector.families,
     ),
     (
         "Containers",

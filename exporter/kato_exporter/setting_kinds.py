@@ -12,11 +12,14 @@ from pymongo.uri_parser import parse_uri
 from redis.connection import parse_url as parse_redis_url
 
 from kato_exporter.collectors.container_choice import ContainerChoice, is_container_name
+from kato_exporter.stores.redis_sentinel import SentinelUrl
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SHORTEST, _LONGEST = 0.1, 86_400.0
 _HIGHEST_PORT = 65_535
+_PLAIN_WORD = re.compile(r"[!-~]+")
+_PLAIN_URL = re.compile(r"[A-Za-z0-9:/._~%\[\]-]+")
 _SECRETS_OF_URL = re.compile(r"(?s)^([^:/?#]*://)?(.*)@|\?.*")
 
 
@@ -72,11 +75,14 @@ class RedisUrl(_StoreUrl):
 
     expected = (
         "a Redis URL; give redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://... for TLS, "
-        "or unix:///PATH"
+        "unix:///PATH, or redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST...]/SERVICE[/DATABASE]"
     )
 
     def _parse(self, value: Any) -> str:
         text = str(value)
+        if SentinelUrl.speaks(text):
+            SentinelUrl.parse(text)
+            return text
         parts = urlsplit(text)
         options: dict[str, Any] = parse_redis_url(text)  # type: ignore[no-untyped-call]
         if parts.scheme == "unix" and not options.get("path"):
@@ -104,6 +110,40 @@ class MongoUrl(_StoreUrl):
         else:
             parse_uri(text)
         return text
+
+
+class HttpUrl(_StoreUrl):
+    """The address of an HTTP API."""
+
+    expected = "the address of an HTTP API; give http://HOST:PORT[/PREFIX] or https://..."
+
+    def _parse(self, value: Any) -> str:
+        text = str(value)
+        parts = urlsplit(text)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not parts.port:
+            raise ValueError("no scheme, host or port")
+        if parts.username is not None or "?" in text or "#" in text:
+            raise ValueError("not an address alone")
+        if not _PLAIN_URL.fullmatch(text):
+            raise ValueError("characters that must be escaped")
+        return text
+
+
+class ApiKey(Kind):
+    """A secret that goes into a header, and is never shown."""
+
+    name = "key"
+    expected = "an API key; give printable ASCII without spaces"
+
+    def _parse(self, value: Any) -> str:
+        text = str(value)
+        if not _PLAIN_WORD.fullmatch(text):
+            raise ValueError("not printable")
+        return text
+
+    def _shown(self, value: object) -> str:
+        del value
+        return "what was given"
 
 
 class DockerHost(_StoreUrl):

@@ -19,11 +19,13 @@ import click
 from kato_exporter.collectors.container_choice import ContainerChoice
 from kato_exporter.setting_kinds import (
     Address,
+    ApiKey,
     ContainerNames,
     Containers,
     DockerHost,
     Duration,
     Host,
+    HttpUrl,
     ListenAddress,
     MongoUrl,
     Names,
@@ -31,10 +33,27 @@ from kato_exporter.setting_kinds import (
     Share,
 )
 
-COLLECTORS = ("sessions", "session_values", "redis", "knowledge", "patterns", "containers")
+COLLECTORS = (
+    "sessions",
+    "session_values",
+    "redis",
+    "redis_streams",
+    "mongodb",
+    "knowledge",
+    "patterns",
+    "pattern_lengths",
+    "containers",
+    "qdrant",
+    "kato_api",
+)
 
 _ENVIRONMENT_PREFIX = "KATO_"
-_TABLES = frozenset({"redis", "mongo", "docker", "web", "sessions", "knowledge", "patterns", "log"})
+_TABLES = frozenset(
+    {
+        *("redis", "mongo", "qdrant", "api", "docker"),
+        *("web", "sessions", "knowledge", "patterns", "log"),
+    }
+)
 _KATO_CONTAINERS = ContainerChoice.parse(
     "kato,kato-mongodb,kato-redis,kato-qdrant,label=com.docker.compose.project=kato"
 )
@@ -64,6 +83,15 @@ class Settings:
     )
     mongo_url: str | None = _setting(
         MongoUrl(), "MongoDB, where KATO keeps knowledge. Empty: not configured.", secret=True
+    )
+    qdrant_url: str | None = _setting(
+        HttpUrl(), "Qdrant's REST API, where KATO keeps vectors. Empty: not configured."
+    )
+    qdrant_api_key: str | None = _setting(
+        ApiKey(), "API key for Qdrant; the read-only one is enough.", secret=True
+    )
+    api_url: str | None = _setting(
+        HttpUrl(), "KATO's own API, for what KATO reports of itself. Empty: not configured."
     )
     docker_host: str | None = _setting(
         DockerHost(),
@@ -106,7 +134,8 @@ class Settings:
     )
     load_share: float = _setting(
         Share(),
-        "Part of the time that a scheduled collector or a scan of sessions may take of its store.",
+        "Part of the time that the scheduled collectors may together take of a store, and scans of "
+        "sessions of Redis.",
         default=0.1,
     )
     sessions_interval: float = _setting(
@@ -130,6 +159,11 @@ class Settings:
         "turned off again at the end.",
         default=False,
     )
+    redis_streams_interval: float = _setting(
+        Duration(),
+        "From one search of all keys for the streams of KATO 3 to the next.",
+        default=300.0,
+    )
     knowledge_interval: float = _setting(
         Duration(), "From one count of the knowledge bases to the next.", default=10.0
     )
@@ -145,6 +179,19 @@ class Settings:
         click.IntRange(min=1, max=1000),
         "Patterns of each knowledge base with a series of their own, the most frequent ones.",
         default=10,
+    )
+    qdrant_interval: float = _setting(
+        Duration(), "From one look at Qdrant's collections to the next.", default=30.0
+    )
+    qdrant_most_collections: int = _setting(
+        click.IntRange(min=1),
+        "Qdrant collections with series of their own; the rest is summed up as `other`.",
+        default=1000,
+    )
+    api_interval: float = _setting(
+        Duration(),
+        "From one look at KATO's API to the next; each costs KATO four requests.",
+        default=60.0,
     )
     log_level: str = _setting(
         click.Choice(["debug", "info", "warning", "error"]), "Least level to log.", default="info"
@@ -171,7 +218,12 @@ class Settings:
         return cls(**completed)
 
 
-_USUAL_URLS = {"redis_url": "redis://{host}:6379/0", "mongo_url": "mongodb://{host}:27017"}
+_USUAL_URLS = {
+    "redis_url": "redis://{host}:6379/0",
+    "mongo_url": "mongodb://{host}:27017",
+    "qdrant_url": "http://{host}:6333",
+    "api_url": "http://{host}:8000",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +302,7 @@ def _option(spec: Spec) -> Callable[[Command], Command]:
         flags,
         spec.name,
         cls=_StoreUrlOption
-        if isinstance(spec.kind, RedisUrl | MongoUrl | DockerHost)
+        if isinstance(spec.kind, RedisUrl | MongoUrl | HttpUrl | DockerHost)
         else click.Option,
         envvar=spec.variable,
         show_envvar=True,

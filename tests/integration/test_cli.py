@@ -61,7 +61,7 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "mongo srv": ({"KATO_MONGO_URL": "mongodb+srv://"}, ("KATO_MONGO_URL", "mongodb+srv://HOST")),
     "collector": (
         {"KATO_COLLECTORS": "redis,sesions"},
-        ("KATO_COLLECTORS", "--collectors", "'redis,sesions'", "redis, knowledge, patterns"),
+        ("KATO_COLLECTORS", "--collectors", "'redis,sesions'", "sessions, session_values, redis"),
     ),
     "interval in words": (
         {"KATO_SESSIONS_INTERVAL": "soon"},
@@ -272,7 +272,10 @@ def test_a_check_of_stores_that_answer(valkey: RedisServer, mongo: MongoServer) 
     assert "" == ended.stderr
     assert ["redis", valkey.url, "Valkey"] == redis[:3]
     assert ["mongodb", mongo.url, "MongoDB"] == mongodb[:3]
-    assert {"sessions", "session_values", "redis", "knowledge", "patterns"} == collectors_of(table)
+    assert {
+        *("sessions", "session_values", "redis", "redis_streams"),
+        *("mongodb", "knowledge", "patterns", "pattern_lengths"),
+    } == collectors_of(table)
     assert ("redis", "on the scrape") == table["sessions"][:2]
     assert ("mongodb", "every 60 s") == table["patterns"][:2]
     assert series.pop("total") == sum(series.values())
@@ -393,7 +396,7 @@ def test_a_settings_file_takes_the_place_of_all_variables(
 
     assert f"redis     {valkey.url} " in ended.stdout
     assert {"sessions", "redis", "patterns"} == collectors_of(table)
-    assert ("mongodb", "every 45 s", 2 * (3 + 17 + 17 + 1)) == table["patterns"]
+    assert ("mongodb", "every 45 s", 2 * (3 + 17 + 1 + 1)) == table["patterns"]
 
 
 @pytest.mark.parametrize("as_flag", [True, False])

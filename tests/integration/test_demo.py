@@ -31,10 +31,12 @@ from kato_exporter.kato.knowledge import (
     SYMBOLS,
     knowledge_base_of,
 )
+from support.exposition import Samples
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "kato2"
 KNOWLEDGE_BASES = [knowledge_base_of(node) for node in NODES]
 NOON = 1_795_392_000.25
+STORES = ("redis", "mongodb", "qdrant", "kato_api")
 
 
 class Stores:
@@ -487,15 +489,26 @@ def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
         told = running.until_ready()
         exporter, remark = told["exporter"].split(maxsplit=1)
 
-        assert ["exporter", "prometheus", "redis", "mongodb", "qdrant"] == list(told)
+        assert [
+            *("exporter", "prometheus", "redis", "mongodb", "qdrant", "kato-api"),
+        ] == list(told)
         assert remark == "(9898 is taken)"
         assert "Valkey 9" in told["redis"]
         assert "MongoDB 6" in told["mongodb"]
-        assert told["qdrant"] == "in process, 3 collections"
+        qdrant, stub = told["qdrant"].split(maxsplit=1)
+        assert stub == "(a stub: 3 collections in process)"
+        api, stub = told["kato-api"].split(maxsplit=1)
+        assert stub == "(a stub)"
         assert get(exporter)[0] == 200
         assert get(told["prometheus"].split()[0] + "/-/ready")[0] == 200
         environment = running.child(" kato_exporter serve").environ()
         assert told["redis"].split()[0] == environment["KATO_REDIS_URL"]
+        assert qdrant == environment["KATO_QDRANT_URL"]
+        assert api == environment["KATO_API_URL"]
+        samples = Samples.of(get(exporter)[1])
+        assert dict.fromkeys(STORES, 1) == samples.by("store", "kato_store_up")
+        assert 3 == samples.value("kato_qdrant_collections")
+        assert 3 == samples.value("kato_api_processors")
         assert "KATO_FOO" not in environment
         status, errors = running.end()
         assert 0 == status, errors

@@ -13,12 +13,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
+from flask import Flask
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from qdrant_client import QdrantClient
 from redis import Redis, RedisError
 from rich.console import Console
 
+from kato_exporter.demo.kato_api_stub import kato_api_stub
+from kato_exporter.demo.qdrant_stub import qdrant_stub
 from kato_exporter.demo.servers import (
     LOOPBACK,
     Server,
@@ -31,6 +34,7 @@ from kato_exporter.demo.servers import (
     start_valkey,
 )
 from kato_exporter.demo.shapes import Document
+from kato_exporter.demo.stub_server import serving
 from kato_exporter.demo.workload import DEFAULT_RATE, Workload
 
 EXPORTER_PORT = 9898
@@ -98,9 +102,9 @@ class Ending:
 def run_demo(*, duration: float | None, seed: int | None, rate: float = DEFAULT_RATE) -> int:
     """Run the demo until Ctrl-C, SIGTERM, SIGHUP or the end of `duration` (seconds, from ready).
 
-    Starts Valkey and MongoDB with invented knowledge and sessions, an in-process Qdrant, the
-    exporter, and Prometheus where it is on the PATH; then works on the stores `rate` steps a
-    second, the same work for the same `seed`. Tells on stdout where each part is; progress and
+    Starts Valkey and MongoDB with invented knowledge and sessions, stubs of Qdrant and of KATO's
+    API, the exporter, and Prometheus where it is on the PATH; then works on the stores `rate` steps
+    a second, the same work for the same `seed`. Tells on stdout where each part is; progress and
     errors go to stderr. Gives the exit status: 0, or 1 when a part could not start or was lost.
     No process and no file is left in either case. To be called from the main thread.
     """
@@ -197,12 +201,19 @@ class Demo:
         workload = Workload(redis, mongo, qdrant, seed=seed)
         workload.fill()
         collections = len(qdrant.get_collections().collections)
-        self._told.append(Part("qdrant", f"in process, {collections} collections"))
+        self._serve_stub(
+            "qdrant", qdrant_stub(qdrant), f"a stub: {collections} collections in process"
+        )
+        self._serve_stub("kato-api", kato_api_stub(redis, processors=collections), "a stub")
         return workload
+
+    def _serve_stub(self, name: str, app: Flask, remark: str) -> None:
+        port = self._parts.enter_context(serving(app))
+        self._told.append(Part(name, f"http://{LOOPBACK}:{port}", remark))
 
     def _start_exporter(self) -> Server:
         port, remark = _port_near(EXPORTER_PORT)
-        redis, mongo = (part.place for part in self._told if part.name in {"redis", "mongodb"})
+        places = {part.name: part.place for part in self._told}
         exporter = Server(
             "the exporter",
             [sys.executable, "-m", "kato_exporter", "serve"],
@@ -212,12 +223,16 @@ class Demo:
             answers=answers_http("/-/ready"),
             environment=_environment_without_kato()
             | {
-                "KATO_REDIS_URL": redis,
-                "KATO_MONGO_URL": mongo,
+                "KATO_REDIS_URL": places["redis"],
+                "KATO_MONGO_URL": places["mongodb"],
+                "KATO_QDRANT_URL": places["qdrant"],
+                "KATO_API_URL": places["kato-api"],
                 "KATO_LISTEN": f"{LOOPBACK}:{port}",
                 "KATO_REDIS_MANAGE_NOTIFICATIONS": "true",
                 "KATO_KNOWLEDGE_INTERVAL": "2s",
                 "KATO_PATTERNS_INTERVAL": "5s",
+                "KATO_QDRANT_INTERVAL": "5s",
+                "KATO_API_INTERVAL": "5s",
             },
         )
         self._keep(exporter.start(self._ending.asked))

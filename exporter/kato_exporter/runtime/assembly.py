@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+import structlog
+
 from kato_exporter.collectors.collector import Collector
 from kato_exporter.collectors.container_events import ContainerEventFollower
 from kato_exporter.collectors.container_ledger import ContainerLedger
 from kato_exporter.collectors.containers import ContainersCollector
+from kato_exporter.collectors.kato_api import KatoApiCollector
 from kato_exporter.collectors.knowledge import KnowledgeCollector
-from kato_exporter.collectors.patterns import PatternsCollector
+from kato_exporter.collectors.mongodb import MongoCollector
+from kato_exporter.collectors.patterns import PatternLengthsCollector, PatternsCollector
+from kato_exporter.collectors.qdrant import QdrantCollector
 from kato_exporter.collectors.redis import RedisCollector
+from kato_exporter.collectors.redis_streams import RedisStreamsCollector
 from kato_exporter.collectors.session_tracker import SessionTracker
 from kato_exporter.collectors.session_values import SessionValuesCollector
 from kato_exporter.collectors.sessions import SessionsCollector
@@ -20,11 +26,15 @@ from kato_exporter.runtime.runner import Runner
 from kato_exporter.settings import Settings
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.docker import DockerStore
+from kato_exporter.stores.kato_api import KatoApiStore
 from kato_exporter.stores.mongodb import MongoStore
 from kato_exporter.stores.mongodb_connection import MongoConnection
 from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
+from kato_exporter.stores.qdrant import QdrantStore
 from kato_exporter.stores.redis import RedisStore
 from kato_exporter.stores.store import Store
+
+_log = structlog.get_logger("exporter")
 
 _PATIENCE_AT_THE_END = 5.0
 
@@ -89,7 +99,9 @@ def _all(ends: Sequence[Callable[[], None]], patience: Deadline) -> None:
 def assemble(settings: Settings) -> Exporter:
     """Build the stores that have a URL, and the collectors that read them."""
     watches = [
-        watch for build in (_redis, _mongodb, _docker) if (watch := build(settings)) is not None
+        watch
+        for build in (_redis, _mongodb, _qdrant, _kato_api, _docker)
+        if (watch := build(settings)) is not None
     ]
     stores = tuple(watch.store for watch in watches)
     collectors = tuple(
@@ -107,8 +119,12 @@ def assemble(settings: Settings) -> Exporter:
             collectors,
             intervals={
                 "session_values": settings.sessions_interval,
+                "redis_streams": settings.redis_streams_interval,
                 "knowledge": settings.knowledge_interval,
                 "patterns": settings.patterns_interval,
+                "pattern_lengths": settings.patterns_interval,
+                "qdrant": settings.qdrant_interval,
+                "kato_api": settings.api_interval,
             },
             load_share=settings.load_share,
         ),
@@ -133,6 +149,7 @@ def _redis(settings: Settings) -> Watch | None:
             SessionsCollector(tracker),
             SessionValuesCollector(store, tracker, most_nodes=settings.sessions_most_nodes),
             RedisCollector(store),
+            RedisStreamsCollector(store, load_share=settings.load_share),
         ),
         background=(tracker,) if tracked else (),
     )
@@ -146,13 +163,38 @@ def _mongodb(settings: Settings) -> Watch | None:
     )
     knowledge = MongoKnowledge(connection)
     most_kbs = settings.knowledge_most_kbs
+    store = MongoStore(connection)
     return Watch(
-        store=MongoStore(connection),
+        store=store,
         collectors=(
+            MongoCollector(store),
             KnowledgeCollector(knowledge, most_kbs=most_kbs),
             PatternsCollector(knowledge, most_kbs=most_kbs, most_patterns=settings.patterns_top),
+            PatternLengthsCollector(knowledge, most_kbs=most_kbs),
         ),
     )
+
+
+def _qdrant(settings: Settings) -> Watch | None:
+    if settings.qdrant_url is None:
+        return None
+    store = QdrantStore(
+        settings.qdrant_url, timeout=settings.store_timeout, api_key=settings.qdrant_api_key
+    )
+    if store.tells_its_key:
+        _log.warning(
+            "the API key of Qdrant goes over the network unencrypted; use https",
+            url=settings.qdrant_url,
+        )
+    most = settings.qdrant_most_collections
+    return Watch(store=store, collectors=(QdrantCollector(store, most_collections=most),))
+
+
+def _kato_api(settings: Settings) -> Watch | None:
+    if settings.api_url is None:
+        return None
+    store = KatoApiStore(settings.api_url, timeout=settings.store_timeout)
+    return Watch(store=store, collectors=(KatoApiCollector(store),))
 
 
 def _docker(settings: Settings) -> Watch | None:

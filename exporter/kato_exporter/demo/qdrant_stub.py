@@ -1,0 +1,72 @@
+"""A stub of Qdrant's REST API, which is not a Qdrant: no Qdrant server is needed to try things out.
+
+Behind it is the local mode of qdrant-client. It knows `/`, the health paths, `/collections` and
+`/collections/NAME`, for reading only; everything has one segment and is always green.
+"""
+
+import threading
+from importlib.metadata import version
+from typing import Any
+
+from flask import Flask, Response, request
+from qdrant_client import QdrantClient
+
+TITLE = "a stub of Qdrant, which is none"
+VERSION = f"{version('qdrant-client')}-stub"
+
+_OPEN_PATHS = ("/", "/healthz", "/livez", "/readyz")
+_BEARER = "Bearer "
+
+
+def qdrant_stub(
+    client: QdrantClient, *, api_key: str | None = None, read_only_api_key: str | None = None
+) -> Flask:
+    """Make the application that answers from a client in local mode.
+
+    With a key, or two, one of them is asked for as Qdrant does: in `api-key`, or as bearer token.
+    """
+    app = Flask(__name__, static_folder=None)
+    keys = {api_key, read_only_api_key} - {None}
+    lock = threading.Lock()
+
+    @app.before_request
+    def refuse() -> Response | None:
+        given = request.headers.get("api-key") or request.headers.get(
+            "Authorization", ""
+        ).removeprefix(_BEARER)
+        if not keys or given in keys or request.path in _OPEN_PATHS:
+            return None
+        if not given:
+            return Response("Must provide an API key or an Authorization bearer token", 401)
+        return Response("Invalid API key or JWT", 403)
+
+    @app.get("/")
+    def root() -> dict[str, str]:
+        return {"title": TITLE, "version": VERSION}
+
+    @app.get("/readyz")
+    @app.get("/livez")
+    @app.get("/healthz")
+    def health() -> Response:
+        return Response("all shards are ready", mimetype="text/plain")
+
+    @app.get("/collections")
+    def collections() -> dict[str, Any]:
+        with lock:
+            found = client.get_collections()
+        return _answer(found.model_dump(mode="json"))
+
+    @app.get("/collections/<name>")
+    def collection(name: str) -> dict[str, Any] | tuple[dict[str, Any], int]:
+        with lock:
+            if not client.collection_exists(name):
+                error = f"Not found: Collection `{name}` doesn't exist!"
+                return {"status": {"error": error}, "time": 0.0}, 404
+            found = client.get_collection(name)
+        return _answer(found.model_dump(mode="json"))
+
+    return app
+
+
+def _answer(result: object) -> dict[str, Any]:
+    return {"result": result, "status": "ok", "time": 0.0}

@@ -1,0 +1,150 @@
+"""What stores with an HTTP API share: GET and nothing else, JSON and nothing else, within limits.
+
+Certificates are checked against the system's authorities, and those that `SSL_CERT_FILE` or
+`SSL_CERT_DIR` name instead. Proxies of the environment are not used, and no redirect is followed.
+"""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from kato_exporter import __version__
+from kato_exporter.stores.deadline import Deadline
+from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.http_deadline import DeadlineTransport
+from kato_exporter.stores.json_values import at, parse_json
+
+_MOST_BYTES = 16 * 1024 * 1024
+_MOST_WORDS_BYTES = 64 * 1024
+_MOST_REASON = 300
+_CHUNK = 64 * 1024
+
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+class JsonApi:
+    """An HTTP API at a URL, perhaps below a prefix, that answers with JSON.
+
+    `timeout` in seconds bounds every answer as a whole. `key`, if any, is sent as `api-key`, and is
+    in no message; `advice` says what to check where an answer is refused.
+    """
+
+    def __init__(
+        self, url: str, *, timeout: float, key: str | None = None, advice: str = ""
+    ) -> None:
+        self.address = url.rstrip("/")
+        self._timeout = timeout
+        self._key = key
+        self._advice = f": {advice}" if advice else ""
+        self._transport = DeadlineTransport(ssl.create_default_context())
+        self._client = httpx.Client(
+            transport=self._transport,
+            headers={
+                "User-Agent": f"kato-exporter/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # what is packed can be larger than any limit
+                **({} if key is None else {"api-key": key}),
+            },
+            trust_env=False,
+        )
+
+    @property
+    def tells_its_key(self) -> bool:
+        """Whether the key goes over the network as it is."""
+        parts = urlsplit(self.address)
+        return self._key is not None and parts.scheme == "http" and not is_loopback(parts.hostname)
+
+    def get(self, path: str, deadline: Deadline) -> Any:
+        """Ask for a path, which begins with `/`, and give the JSON of the answer.
+
+        Raises QueryError where the answer is another status, no JSON or an error in an object,
+        and StoreError where none comes, or where the store asks for other credentials.
+        """
+        deadline = Deadline(min(deadline.at, Deadline.after(self._timeout).at))
+        with (
+            self._errors(deadline.remaining),
+            self._transport.within(deadline),
+            self._client.stream("GET", self.address + path, timeout=deadline.remaining) as response,
+        ):
+            if response.status_code != HTTPStatus.OK:
+                raise self._refusal(response)
+            body = _read(response, _MOST_BYTES)
+        if body is None:
+            raise QueryError(f"{path}: an answer of more than {_MOST_BYTES} bytes")
+        try:
+            answer = parse_json(body)
+        except ValueError as error:
+            raise QueryError(f"{path}: not JSON but {self._shown(body[:40])}") from error
+        if (words := _error_in(answer)) is not None:
+            raise QueryError(f"{path}: {self._shown(words)}")
+        return answer
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self._client.close()
+
+    @contextmanager
+    def _errors(self, patience: float) -> Iterator[None]:
+        """Turn what httpx raises into StoreError."""
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise StoreError(f"no answer within {patience:.3g} s") from error
+        except (
+            *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError),
+            RuntimeError,  # the client has been closed
+        ) as error:
+            raise StoreError(self._shown(str(error) or type(error).__name__)) from error
+
+    def _refusal(self, response: httpx.Response) -> StoreError:
+        """Say what an answer other than 200 means."""
+        status = response.status_code
+        if status in _REFUSED:
+            return StoreError(f"not permitted ({status}){self._advice}")
+        words: Any = None
+        with suppress(ValueError):
+            words = _error_in(parse_json(_read(response, _MOST_WORDS_BYTES) or b""))
+        return QueryError(
+            f"{response.url.path}: {status} {self._shown(words or response.reason_phrase)}",
+            code=status,
+        )
+
+    def _shown(self, words: object) -> str:
+        """Put words of the server into one line, without our key."""
+        line = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
+        if self._key is not None:
+            line = line.replace(self._key, "***")
+        return " ".join(line.split())[:_MOST_REASON]
+
+
+def _read(response: httpx.Response, most: int) -> bytes | None:
+    """Read a body as it came; None where it is longer."""
+    body = bytearray()
+    for chunk in response.iter_raw(_CHUNK):
+        body += chunk
+        if len(body) > most:
+            return None
+    return bytes(body)
+
+
+def _error_in(answer: Any) -> Any:
+    """Give what an answer says of an error, as Qdrant, KATO and FastAPI say it; None for none."""
+    if not isinstance(answer, Mapping):
+        return None
+    found = (at(answer, "status", "error"), answer.get("error"), answer.get("detail"))
+    return next((words for words in found if words not in (None, "", False)), None)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host is this machine by its name or number."""
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ip_address(host or "").is_loopback
+    return False
