@@ -1,4 +1,4 @@
-.PHONY: help demo test docs lock bench-sessions bench-containers
+.PHONY: help demo test docs lock bench-sessions bench-containers bench-stores bench-exposition
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -31,3 +31,12 @@ bench-containers: ## Measure what watching containers costs; writes docs/benchma
 	@scripts/debian-packages docker.io busybox-static
 	@scripts/prepare test
 	@cd tests && exec ../.venv/bin/python -m bench.bench_containers
+
+bench-stores: ## Measure what watching knowledge costs; writes docs/benchmarks.md
+	@scripts/debian-packages libcurl4 libssl3 liblzma5
+	@scripts/prepare test
+	@cd tests && exec ../.venv/bin/python -m bench.bench_stores
+
+bench-exposition: ## Measure scrapes by series and changes; writes docs/benchmarks.md
+	@scripts/prepare test
+	@cd tests && exec ../.venv/bin/python -m bench.bench_exposition

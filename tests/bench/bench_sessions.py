@@ -7,11 +7,10 @@ import gc
 import math
 import os
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -24,6 +23,7 @@ import redis
 from rich.console import Console
 
 from bench.report import publish, table
+from bench.running import exporter, quantile
 from kato_exporter.collectors.session_ledger import SessionLedger
 from kato_exporter.demo.servers import Server, answers_http, free_port, start_redis
 from kato_exporter.kato.sessions import SessionHandle, parse_session_key
@@ -64,30 +64,13 @@ def redis_server() -> Iterator[tuple[Server, redis.Redis]]:
         yield server, client
 
 
-@contextmanager
-def exporter(server: Server, **environment: str) -> Iterator[Server]:
+def watching(server: Server) -> AbstractContextManager[Server]:
     """Start our exporter beside a Redis."""
-    port = free_port()
-    with (
-        TemporaryDirectory() as directory,
-        Server(
-            "exporter",
-            [sys.executable, "-m", "kato_exporter", "serve"],
-            directory=Path(directory),
-            port=port,
-            url=f"http://127.0.0.1:{port}",
-            answers=answers_http("/-/ready"),
-            environment=os.environ
-            | {
-                "KATO_REDIS_URL": server.url,
-                "KATO_LISTEN": f"127.0.0.1:{port}",
-                "KATO_REDIS_MANAGE_NOTIFICATIONS": "true",
-                "KATO_COLLECTORS": "sessions",
-            }
-            | environment,
-        ) as running,
-    ):
-        yield running.start()
+    return exporter(
+        KATO_REDIS_URL=server.url,
+        KATO_REDIS_MANAGE_NOTIFICATIONS="true",
+        KATO_COLLECTORS="sessions",
+    )
 
 
 @contextmanager
@@ -132,16 +115,11 @@ def await_active(http: httpx.Client, count: int) -> float:
     return time.monotonic() - began
 
 
-def quantile(values: list[float], share: float) -> float:
-    """Give a quantile."""
-    return statistics.quantiles(values, n=1000, method="inclusive")[round(share * 1000) - 1]
-
-
 def measure_latency() -> str:
     """From the return of SETEX to the counter in /metrics, at a steady rate."""
     with (
         redis_server() as (server, client),
-        exporter(server) as running,
+        watching(server) as running,
         httpx.Client(base_url=running.url, timeout=60) as http,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -195,7 +173,7 @@ def measure_load() -> str:
     with redis_server() as (server, client):
         cpu_of_load(client)
         alone = cpu_of_load(client)
-        with exporter(server), exporter_idle():
+        with watching(server), exporter_idle():
             watched = cpu_of_load(client)
     rows = [
         [
@@ -262,7 +240,7 @@ def measure_sizes() -> tuple[str, str]:
             calm = longest_ping(server.url, 3)
             scanned = scan_seconds(client)
             with (
-                exporter(server) as running,
+                watching(server) as running,
                 httpx.Client(base_url=running.url, timeout=60) as http,
             ):
                 began = time.monotonic()
