@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import Any
 
 import click
@@ -69,9 +69,8 @@ def serve(**given: Any) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     exporter = assemble(settings)
-    with ExitStack() as stack:
-        address = stack.enter_context(_listening(exporter, settings, web_config))
-        stack.enter_context(exporter)
+    listening = _listening(exporter, settings, web_config)
+    with exporter, listening as address:
         url = f"{web_config.scheme}://{address}/metrics"
         _log.info("serving", url=url, version=__version__)
         stopped.wait()
