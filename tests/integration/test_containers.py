@@ -15,21 +15,19 @@ import psutil
 import pytest
 import structlog
 import trustme
-from docker.errors import APIError
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 
 from kato_exporter.collectors.container_choice import ContainerChoice
-from kato_exporter.demo.servers import LOOPBACK, BinaryMissingError, ServerError
+from kato_exporter.demo.servers import LOOPBACK
 from kato_exporter.runtime.assembly import Exporter, assemble
 from kato_exporter.settings import Settings
 from kato_exporter.stores.deadline import Deadline
 from support.container_samples import value_of
-from support.docker_engine import DockerEngine, why_no_engine
+from support.docker_engine import DockerEngine
 from support.exposition import Samples
 from support.fault_proxy import FaultProxy
-from support.servers import missing
 from support.socket_proxy import OUR_PATHS, silent_socket, socket_proxy
 from support.waiting import at_most, eventually
 
@@ -44,29 +42,6 @@ pytestmark = [
     # The SDK leaves the socket of a failed connection attempt to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed <socket.socket .* family=1,:ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="session")
-def shared_engine() -> Iterator[DockerEngine]:
-    """Start an engine for all tests; its paths are short, as those of Unix sockets must be."""
-    reason = why_no_engine()
-    if reason:
-        missing(reason)
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kato-")))
-        try:
-            engine = stack.enter_context(DockerEngine(directory / "engine"))
-            engine.remove(engine.run("can-run", "true"))
-        except (BinaryMissingError, ServerError, APIError) as error:
-            missing(f"no container can be run here: {error}")
-        yield engine
-
-
-@pytest.fixture
-def engine(shared_engine: DockerEngine) -> Iterator[DockerEngine]:
-    """Give the engine without containers."""
-    yield shared_engine
-    shared_engine.clear()
 
 
 class Watch:
