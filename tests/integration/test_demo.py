@@ -490,7 +490,7 @@ def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
         exporter, remark = told["exporter"].split(maxsplit=1)
 
         assert [
-            *("exporter", "prometheus", "redis", "mongodb", "qdrant", "kato-api"),
+            *("exporter", "prometheus", "alertmanager", "redis", "mongodb", "qdrant", "kato-api"),
         ] == list(told)
         assert remark == "(9898 is taken)"
         assert "Valkey 9" in told["redis"]
@@ -501,6 +501,9 @@ def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
         assert stub == "(a stub)"
         assert get(exporter)[0] == 200
         assert get(told["prometheus"].split()[0] + "/-/ready")[0] == 200
+        assert "KatoWatchdog" in get(told["prometheus"].split()[0] + "/api/v1/rules")[1]
+        assert "KatoStoreDown" in get(told["prometheus"].split()[0] + "/user/KatoStoreDown.md")[1]
+        assert get(told["alertmanager"].split()[0] + "/-/ready")[0] == 200
         environment = running.child(" kato_exporter serve").environ()
         assert told["redis"].split()[0] == environment["KATO_REDIS_URL"]
         assert qdrant == environment["KATO_QDRANT_URL"]

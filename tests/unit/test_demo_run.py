@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 def test_parts_are_told_in_columns() -> None:
     """Name, place and remark line up; without a remark nothing follows the place."""
-    assert "redis       redis://x   (Valkey 9)" == str(Part("redis", "redis://x", "Valkey 9"))
-    assert "exporter    http://x/metrics" == str(Part("exporter", "http://x/metrics"))
+    assert "redis         redis://x   (Valkey 9)" == str(Part("redis", "redis://x", "Valkey 9"))
+    assert "exporter      http://x/metrics" == str(Part("exporter", "http://x/metrics"))
 
 
 def test_the_end_is_announced() -> None:
@@ -58,6 +59,17 @@ def test_prometheus_scrapes_the_exporter_every_five_seconds() -> None:
 
     assert "5s" == config["global"]["scrape_interval"]
     assert ["127.0.0.1:9898"] == config["scrape_configs"][0]["static_configs"][0]["targets"]
+
+
+def test_prometheus_reads_rules_and_tells_alertmanager_where_there_are_any(tmp_path: Path) -> None:
+    """Outside the source tree, or without an Alertmanager, both are left out."""
+    bare = json.loads(run.prometheus_config("a:1", rules=tmp_path / "none"))
+    whole = json.loads(run.prometheus_config("a:1", rules=tmp_path, alertmanager="b:2"))
+
+    assert {"global", "scrape_configs"} == bare.keys()
+    assert [f"{tmp_path}/*.yml"] == whole["rule_files"]
+    [manager] = whole["alerting"]["alertmanagers"]
+    assert [{"targets": ["b:2"]}] == manager["static_configs"]
 
 
 @pytest.mark.parametrize("rate", [0, -1])

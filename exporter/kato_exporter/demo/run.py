@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import Any
 
 from flask import Flask
 from pymongo import MongoClient
@@ -29,6 +30,7 @@ from kato_exporter.demo.servers import (
     StartCancelledError,
     answers_http,
     free_port,
+    start_alertmanager,
     start_mongod,
     start_prometheus,
     start_valkey,
@@ -39,6 +41,10 @@ from kato_exporter.demo.workload import DEFAULT_RATE, Workload
 
 EXPORTER_PORT = 9898
 PROMETHEUS_PORT = 9090
+ALERTMANAGER_PORT = 9093
+
+_OBSERVATORY = Path(__file__).parents[3]
+"""The source tree, which the rules and the routes of alerts are read from."""
 
 _SCRAPE_INTERVAL = "5s"
 _LOOK_AFTER_SECONDS = 0.25
@@ -60,7 +66,7 @@ class Part:
 
     def __str__(self) -> str:
         remark = f"   ({self.remark})" if self.remark else ""
-        return f"{self.name:<12}{self.place}{remark}"
+        return f"{self.name:<14}{self.place}{remark}"
 
 
 class Ending:
@@ -103,10 +109,10 @@ def run_demo(*, duration: float | None, seed: int | None, rate: float = DEFAULT_
     """Run the demo until Ctrl-C, SIGTERM, SIGHUP or the end of `duration` (seconds, from ready).
 
     Starts Valkey and MongoDB with invented knowledge and sessions, stubs of Qdrant and of KATO's
-    API, the exporter, and Prometheus where it is on the PATH; then works on the stores `rate` steps
-    a second, the same work for the same `seed`. Tells on stdout where each part is; progress and
-    errors go to stderr. Gives the exit status: 0, or 1 when a part could not start or was lost.
-    No process and no file is left in either case. To be called from the main thread.
+    API, the exporter, and Prometheus and Alertmanager where they are on the PATH; then works on the
+    stores `rate` steps a second, the same work for the same `seed`. Tells on stdout where each part
+    is; progress and errors go to stderr. Gives the exit status: 0, or 1 when a part could not start
+    or was lost. No process and no file is left in either case. To be called from the main thread.
     """
     console = Console(stderr=True)
     ending = Ending(duration)
@@ -164,8 +170,10 @@ class Demo:
             workload = self._fill_stores(redis, mongo, seed)
             progress.update("starting the exporter")
             exporter = self._start_exporter()
+            progress.update("starting Alertmanager")
+            alertmanager = self._start_alertmanager()
             progress.update("starting Prometheus")
-            self._start_prometheus(exporter)
+            self._start_prometheus(exporter, alertmanager)
         return workload
 
     def _start_redis(self) -> Redis:
@@ -229,6 +237,7 @@ class Demo:
                 "KATO_API_URL": places["kato-api"],
                 "KATO_LISTEN": f"{LOOPBACK}:{port}",
                 "KATO_REDIS_MANAGE_NOTIFICATIONS": "true",
+                "KATO_SESSIONS_INTERVAL": "5s",
                 "KATO_KNOWLEDGE_INTERVAL": "2s",
                 "KATO_PATTERNS_INTERVAL": "5s",
                 "KATO_QDRANT_INTERVAL": "5s",
@@ -239,7 +248,24 @@ class Demo:
         self._told.insert(0, Part("exporter", f"{exporter.url}/metrics", remark))
         return exporter
 
-    def _start_prometheus(self, exporter: Server) -> None:
+    def _start_alertmanager(self) -> Server | None:
+        """Start it where it is to be had; the rules and routes are those of the source tree."""
+        config = _OBSERVATORY / "alertmanager" / "alertmanager.yml"
+        if not config.exists():
+            self._told.insert(1, Part("alerts", "left out: they come with the source tree"))
+            return None
+        if not (shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")):
+            self._told.insert(1, Part("alertmanager", "left out: not on the PATH"))
+            return None
+        port, remark = _port_near(ALERTMANAGER_PORT)
+        directory = self._directory / "alertmanager"
+        directory.mkdir()
+        server = start_alertmanager(directory, config, port=port, cancelled=self._ending.asked)
+        self._keep(server)
+        self._told.insert(1, Part("alertmanager", server.url, remark))
+        return server
+
+    def _start_prometheus(self, exporter: Server, alertmanager: Server | None) -> None:
         if shutil.which("prometheus") is None:
             self._told.insert(1, Part("prometheus", "left out: not on the PATH"))
             return
@@ -247,8 +273,21 @@ class Demo:
         directory = self._directory / "prometheus"
         directory.mkdir()
         config = directory / "prometheus.yml"
-        config.write_text(prometheus_config(f"{LOOPBACK}:{exporter.port}"))
-        server = start_prometheus(directory, config, port=port, cancelled=self._ending.asked)
+        config.write_text(
+            prometheus_config(
+                f"{LOOPBACK}:{exporter.port}",
+                rules=_OBSERVATORY / "prometheus" / "rules",
+                alertmanager=f"{LOOPBACK}:{alertmanager.port}" if alertmanager else None,
+            )
+        )
+        runbooks = _OBSERVATORY / "docs" / "runbooks"
+        server = start_prometheus(
+            directory,
+            config,
+            port=port,
+            arguments=[f"--web.user-assets={runbooks}"] if runbooks.is_dir() else [],
+            cancelled=self._ending.asked,
+        )
         self._keep(server)
         self._told.insert(1, Part("prometheus", server.url, remark))
 
@@ -297,15 +336,27 @@ class Demo:
             server.kill()
 
 
-def prometheus_config(target: str) -> str:
-    """Write a Prometheus configuration, as JSON, that scrapes one exporter at `host:port`."""
-    return json.dumps(
-        {
-            "global": {"scrape_interval": _SCRAPE_INTERVAL, "scrape_timeout": _SCRAPE_INTERVAL},
-            "scrape_configs": [{"job_name": "kato", "static_configs": [{"targets": [target]}]}],
+def prometheus_config(
+    target: str, *, rules: Path | None = None, alertmanager: str | None = None
+) -> str:
+    """Write a Prometheus configuration, as JSON, that scrapes one exporter at `host:port`.
+
+    It reads the rules of a directory, where it is there, and sends alerts to an Alertmanager.
+    """
+    config: dict[str, Any] = {
+        "global": {
+            "scrape_interval": _SCRAPE_INTERVAL,
+            "scrape_timeout": _SCRAPE_INTERVAL,
+            "evaluation_interval": _SCRAPE_INTERVAL,
         },
-        indent=2,
-    )
+        "scrape_configs": [{"job_name": "kato", "static_configs": [{"targets": [target]}]}],
+    }
+    if rules is not None and rules.is_dir():
+        config["rule_files"] = [str(rules / "*.yml")]
+    if alertmanager is not None:
+        managers = [{"static_configs": [{"targets": [alertmanager]}]}]
+        config["alerting"] = {"alertmanagers": managers}
+    return json.dumps(config, indent=2)
 
 
 def _port_near(preferred: int) -> tuple[int, str]:

@@ -296,6 +296,36 @@ def start_prometheus(
     return server.start(cancelled)
 
 
+def start_alertmanager(
+    directory: Path,
+    config: Path,
+    *,
+    port: int | None = None,
+    cancelled: Callable[[], bool] = never,
+) -> Server:
+    """Start the Alertmanager on the PATH, alone; raises as `Server.start` does.
+
+    It is called `alertmanager`, or `prometheus-alertmanager` in Debian's package.
+    """
+    binary = shutil.which("alertmanager") or _on_path("prometheus-alertmanager")
+    directory = directory.resolve()
+    port = port or free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    command = [
+        *(binary, f"--config.file={config.resolve()}", f"--storage.path={directory / 'data'}"),
+        *(f"--web.listen-address={LOOPBACK}:{port}", "--cluster.listen-address="),
+    ]
+    server = Server(
+        "Alertmanager",
+        command,
+        directory=directory,
+        port=port,
+        url=url,
+        answers=answers_http("/-/ready"),
+    )
+    return server.start(cancelled)
+
+
 def _redis_like(
     name: str, binary: str, directory: Path, port: int | None, arguments: Sequence[str]
 ) -> Server:
