@@ -38,6 +38,8 @@ KNOWLEDGE_BASES = [knowledge_base_of(node) for node in NODES]
 NOON = 1_795_392_000.25
 STORES = ("redis", "mongodb", "qdrant", "kato_api")
 
+TEN_MINUTES = 600
+
 
 class Stores:
     """One Valkey, one MongoDB and an in-process Qdrant, with clients."""
@@ -557,6 +559,24 @@ def test_a_lost_part_ends_a_demo(tmp_path: Path, program: str, name: str) -> Non
         assert 1 == status, errors
         assert f"{name} ended with status -9; the end of its log:" in errors
         assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(
+    not os.environ.get("KATO_TEST_FULL"), reason="takes ten minutes; KATO_TEST_FULL=1 runs it"
+)
+@pytest.mark.timeout(TEN_MINUTES + 120)
+def test_a_healthy_demo_fires_nothing_but_the_dead_mans_switch(tmp_path: Path) -> None:
+    """For ten minutes, whatever is pending meanwhile."""
+    with demo(tmp_path / "files") as running:
+        prometheus = running.until_ready()["prometheus"].split()[0]
+        fired: set[str] = set()
+        give_up_at = time.monotonic() + TEN_MINUTES
+        while time.monotonic() < give_up_at:
+            alerts = json.loads(get(f"{prometheus}/api/v1/alerts")[1])["data"]["alerts"]
+            fired |= {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
+            time.sleep(5)
+
+        assert {"KatoWatchdog"} == fired
 
 
 def test_a_server_that_cannot_start_ends_a_demo(tmp_path: Path) -> None:
