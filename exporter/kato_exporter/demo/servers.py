@@ -314,6 +314,7 @@ def start_alertmanager(
     command = [
         *(binary, f"--config.file={config.resolve()}", f"--storage.path={directory / 'data'}"),
         *(f"--web.listen-address={LOOPBACK}:{port}", "--cluster.listen-address="),
+        "--data.retention=192h",  # the routes repeat what is a note after a week
     ]
     server = Server(
         "Alertmanager",
