@@ -135,6 +135,14 @@ def as_they_are(families: Sequence[Metric], before: Sequence[Metric]) -> Sequenc
     return families
 
 
+def answers(deadline: Deadline) -> None:
+    """Answer at once, as a store that is up."""
+    del deadline
+
+
+PROBES = dict.fromkeys(("redis", "mongodb", "qdrant"), answers)
+
+
 def client_of(runner: Runner) -> FlaskClient:
     """Give a client of the exporter's web application."""
     return create_app(runner).test_client()
@@ -283,12 +291,41 @@ def test_the_load_budget_stretches_the_schedule() -> None:
         return 1
 
     schedule = Schedule(
-        {"a": ToldCollector("a", work)}, intervals={"a": 0.1}, load_share=0.1, prepare=as_they_are
+        {"a": ToldCollector("a", work)},
+        intervals={"a": 0.1},
+        load_share=0.1,
+        probes=PROBES,
+        prepare=as_they_are,
     )
     schedule.start()
     eventually(lambda: len(starts) == 2)
     schedule.stop()
     assert starts[1] - starts[0] >= 0.5
+
+
+def test_waiting_for_a_store_is_no_load() -> None:
+    """A store that takes its time to answer for the first time does not put off the next run."""
+    starts: list[float] = []
+
+    def work() -> float:
+        starts.append(time.monotonic())
+        return 1
+
+    def answers_late(deadline: Deadline) -> None:
+        del deadline
+        time.sleep(0.0 if starts else 0.3)
+
+    schedule = Schedule(
+        {"a": ToldCollector("a", work)},
+        intervals={"a": 0.1},
+        load_share=0.01,
+        probes={"redis": answers_late},
+        prepare=as_they_are,
+    )
+    schedule.start()
+    eventually(lambda: len(starts) == 2)
+    schedule.stop()
+    assert starts[1] - starts[0] < 1
 
 
 def test_the_collectors_of_a_store_divide_its_load_budget() -> None:
@@ -308,6 +345,7 @@ def test_the_collectors_of_a_store_divide_its_load_budget() -> None:
         {name: ToldCollector(name, working(name), store) for name, store in stores.items()},
         intervals=dict.fromkeys(stores, 0.1),
         load_share=0.2,
+        probes=PROBES,
         prepare=as_they_are,
     )
     schedule.start()
@@ -337,7 +375,11 @@ def test_the_schedule_shows_what_was_prepared_of_a_snapshot_and_of_the_one_befor
         return [family]
 
     schedule = Schedule(
-        {"a": ToldCollector("a", ask)}, intervals={"a": 0.01}, load_share=1, prepare=doubled
+        {"a": ToldCollector("a", ask)},
+        intervals={"a": 0.01},
+        load_share=1,
+        probes=PROBES,
+        prepare=doubled,
     )
     schedule.start()
     eventually(lambda: len(befores) >= 4)
@@ -469,7 +511,11 @@ def test_a_run_in_vain_does_not_count_as_load() -> None:
         raise StoreError("down")
 
     schedule = Schedule(
-        {"a": ToldCollector("a", work)}, intervals={"a": 0.2}, load_share=0.01, prepare=as_they_are
+        {"a": ToldCollector("a", work)},
+        intervals={"a": 0.2},
+        load_share=0.01,
+        probes=PROBES,
+        prepare=as_they_are,
     )
     schedule.start()
     eventually(lambda: len(starts) == 3)

@@ -42,7 +42,11 @@ class Runner:
         on_scrape = {c.name: c for c in collectors if c.name not in intervals}
         self.exposer = Exposer()
         self._schedule = Schedule(
-            scheduled, intervals=intervals, load_share=load_share, prepare=self.exposer.prepare
+            scheduled,
+            intervals=intervals,
+            load_share=load_share,
+            probes={store.name: store.probe for store in stores},
+            prepare=self.exposer.prepare,
         )
         self._executor = ThreadPoolExecutor(
             max_workers=len(stores) + len(on_scrape) or 1, thread_name_prefix="scrape"

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,13 +21,20 @@ _LONGEST_RUN_AT_LEAST = 60.0
 _JITTER = 0.1
 
 _Prepare = Callable[[Sequence[Metric], Sequence[Metric]], Sequence[Metric]]
+_Probe = Callable[[Deadline], None]
 
 
 class _Timetable:
     """One collector's runs: the last outcome, and when the next may start."""
 
     def __init__(
-        self, collector: Collector, interval: float, load_share: float, prepare: _Prepare
+        self,
+        collector: Collector,
+        interval: float,
+        load_share: float,
+        *,
+        probe: _Probe,
+        prepare: _Prepare,
     ) -> None:
         self.interval = interval
         self.store = collector.store
@@ -34,6 +42,8 @@ class _Timetable:
         self.earliest = datetime.now(UTC)
         self.running = False
         self._load_share = load_share
+        self._load = 0.0
+        self._probe = probe
         self._collector = collector
         self._prepare = prepare
         self._question = Question(collector.name, self._collect, lacking=what_is_lacking)
@@ -42,18 +52,21 @@ class _Timetable:
         """Collect once and give the time of the next run.
 
         After a run of d seconds the next starts no sooner than d / share after this one's start;
-        a run in vain was no load.
+        a run in vain was no load, nor is the wait for a store that is about to answer.
         """
         began = datetime.now(UTC)
         limit = max(_LONGEST_RUN_AT_LEAST, _LONGEST_RUN_IN_INTERVALS * self.interval)
         self.outcome = self._question.put(Deadline.after(limit))
-        load = self.outcome.duration if self.outcome.answer is not None else 0.0
+        load = self._load if self.outcome.answer is not None else 0.0
         self.earliest = began + timedelta(seconds=load / self._load_share)
         pause = self.interval * random.uniform(1 - _JITTER, 1)  # noqa: S311 - not a secret
         return max(began + timedelta(seconds=pause), self.earliest)
 
     def _collect(self, deadline: Deadline) -> Collection:
+        self._probe(deadline)
+        began = time.monotonic()
         collection = self._collector.collect(deadline)
+        self._load = time.monotonic() - began
         before = self.outcome.answer if self.outcome is not None else None
         families = self._prepare(collection.families, before.families if before is not None else ())
         return replace(collection, families=families)
@@ -63,9 +76,9 @@ class Schedule:
     """Runs collectors on their intervals, in threads of APScheduler.
 
     `intervals` gives the seconds from start to start by the collector's name; `load_share` is the
-    part of the time that may be spent on a store, which its collectors divide equally. `prepare`
-    takes the families of a new snapshot and of the one before, and gives those to show, before any
-    scrape sees them.
+    part of the time that may be spent on a store, which its collectors divide equally. `probes` has
+    for each store what raises StoreError unless it answers. `prepare` takes the families of a new
+    snapshot and of the one before, and gives those to show, before any scrape sees them.
     """
 
     def __init__(
@@ -74,12 +87,17 @@ class Schedule:
         *,
         intervals: Mapping[str, float],
         load_share: float,
+        probes: Mapping[str, _Probe],
         prepare: _Prepare,
     ) -> None:
         sharing = Counter(collector.store for collector in collectors.values())
         self._timetables = {
             name: _Timetable(
-                collector, intervals[name], load_share / sharing[collector.store], prepare
+                collector,
+                intervals[name],
+                load_share / sharing[collector.store],
+                probe=probes[collector.store],
+                prepare=prepare,
             )
             for name, collector in collectors.items()
         }
