@@ -1,4 +1,4 @@
-.PHONY: help demo test docs lock bench-sessions bench-containers bench-stores bench-exposition
+.PHONY: help demo test docs dashboards lock bench-sessions bench-containers bench-stores bench-exposition
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -13,6 +13,10 @@ test: ## Lint, check types and run all tests; TEST_ARGS="-k sessions"
 docs: ## Make docs/metrics.md and docs/settings.md from the code
 	@scripts/prepare test
 	@.venv/bin/python -m kato_exporter.reference docs
+
+dashboards: ## Make grafana/dashboards from the code
+	@scripts/prepare test
+	@PYTHONPATH=grafana .venv/bin/python -m kato_dashboards grafana/dashboards
 
 lock: ## Renew the locked requirements
 	@.venv/bin/python -m pip install --quiet 'uv>=0.8'
