@@ -1,32 +1,26 @@
 """Real servers for the tests, and the exporter as a child process."""
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from docker.errors import APIError
 from pymongo import MongoClient
 from redis import Redis
 
 from kato_exporter.demo.servers import (
-    BinaryMissingError,
     Server,
-    ServerError,
     start_mongod,
     start_redis,
     start_valkey,
 )
 from kato_exporter.demo.shapes import Document
-from support.docker_engine import DockerEngine, why_no_engine
+from support.docker_engine import DockerEngine, running_engine
 from support.exporting import StartExporter, exporters
 from support.servers import (
     MongoServer,
     RedisServer,
     empty_mongodb,
     empty_redis,
-    missing,
     refuse_used_mongodb,
     refuse_used_redis,
     serving,
@@ -105,17 +99,8 @@ def own_mongod(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def shared_engine() -> Iterator[DockerEngine]:
-    """Start an engine for all tests; its paths are short, as those of Unix sockets must be."""
-    reason = why_no_engine()
-    if reason:
-        missing(reason)
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kato-")))
-        try:
-            engine = stack.enter_context(DockerEngine(directory / "engine"))
-            engine.remove(engine.run("can-run", "true"))
-        except (BinaryMissingError, ServerError, APIError) as error:
-            missing(f"no container can be run here: {error}")
+    """Start an engine for all tests."""
+    with running_engine() as engine:
         yield engine
 
 

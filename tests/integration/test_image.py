@@ -8,9 +8,8 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,23 +19,20 @@ import httpx
 import pytest
 import trustme
 from docker import APIClient
-from docker.errors import APIError
 
 from kato_exporter.demo.servers import (
     LOOPBACK,
-    BinaryMissingError,
     Server,
-    ServerError,
     answers_http,
     free_port,
 )
 from support.compose import FILE, ROOT, compose, load
 from support.container_samples import value_of
-from support.docker_engine import DockerEngine, why_no_engine
+from support.docker_engine import DockerEngine, running_engine
 from support.exporting import RunningExporter, StartExporter
 from support.exposition import Samples
 from support.images import build_image, load_image, python_base, stand_in
-from support.servers import MongoServer, RedisServer, black_hole, missing, started
+from support.servers import MongoServer, RedisServer, black_hole, started
 from support.waiting import eventually
 
 BASE = "kato/python:test"
@@ -86,17 +82,8 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DockerEngine]:
-    """Start an engine for all tests; its paths are short, as those of Unix sockets must be."""
-    reason = why_no_engine()
-    if reason:
-        missing(reason)
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kato-")))
-        try:
-            engine = stack.enter_context(DockerEngine(directory / "engine"))
-            engine.remove(engine.run("can-run", "true"))
-        except (BinaryMissingError, ServerError, APIError) as error:
-            missing(f"no container can be run here: {error}")
+    """Start an engine for all tests."""
+    with running_engine() as engine:
         yield engine
 
 

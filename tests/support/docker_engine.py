@@ -9,10 +9,11 @@ import shutil
 import socket
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from subprocess import DEVNULL, run
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,7 +21,14 @@ import psutil
 from docker import APIClient
 from docker.errors import APIError, DockerException
 
-from kato_exporter.demo.servers import LOOPBACK, Server, free_port
+from kato_exporter.demo.servers import (
+    LOOPBACK,
+    BinaryMissingError,
+    Server,
+    ServerError,
+    free_port,
+)
+from support.servers import missing
 
 IMAGE = "kato/busybox:test"
 
@@ -171,11 +179,30 @@ class DockerEngine:
         return bool(self.client.ping())
 
 
+@contextmanager
+def running_engine() -> Iterator[DockerEngine]:
+    """Start an engine for a while, skip or fail the test where none can run.
+
+    Its paths are short, as those of Unix sockets must be.
+    """
+    reason = why_no_engine()
+    if reason:
+        missing(reason)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="kato-")))
+        try:
+            engine = stack.enter_context(DockerEngine(directory / "engine"))
+            engine.remove(engine.run("can-run", "true"))
+        except (BinaryMissingError, ServerError, APIError) as error:
+            missing(f"no container can be run here: {error}")
+        yield engine
+
+
 def why_no_engine() -> str:
     """Say what is missing for an engine of our own; empty where nothing is."""
-    missing = [name for name in ("dockerd", "containerd", "runc") if shutil.which(name) is None]
-    if missing:
-        return f"no {', '.join(missing)} on the PATH: apt-get install docker.io"
+    absent = [name for name in ("dockerd", "containerd", "runc") if shutil.which(name) is None]
+    if absent:
+        return f"no {', '.join(absent)} on the PATH: apt-get install docker.io"
     if not Path(_BUSYBOX).exists() and shutil.which("busybox") is None:
         return "no busybox for the image: apt-get install busybox-static"
     if os.geteuid() != 0:
