@@ -21,7 +21,7 @@ from kato_exporter.runtime.server import listen
 from kato_exporter.runtime.web import create_app
 from kato_exporter.runtime.web_config import WebConfig, WebConfigError, load_web_config
 from kato_exporter.setting_kinds import Address, Duration
-from kato_exporter.settings import Settings, with_settings
+from kato_exporter.settings import ExporterSettings, Settings, with_settings
 from kato_exporter.stores.errors import StoreError
 from kato_exporter.stores.store import Store
 
@@ -59,7 +59,7 @@ def cli() -> None:
 
 
 @cli.command()
-@with_settings
+@with_settings(ExporterSettings)
 def serve(**given: Any) -> None:
     """Serve /metrics until SIGTERM or Ctrl-C."""
     settings = _settings(given)
@@ -80,7 +80,7 @@ def serve(**given: Any) -> None:
 
 
 @cli.command()
-@with_settings
+@with_settings(ExporterSettings)
 def check(**given: Any) -> int:
     """Try each store once, and print what would be collected and at what price.
 
@@ -118,8 +118,8 @@ def demo(duration: float | None, seed: int | None) -> int:
     return run_demo(duration=duration, seed=seed)
 
 
-def _settings(given: Mapping[str, Any]) -> Settings:
-    settings = Settings.of(given)
+def _settings(given: Mapping[str, Any]) -> ExporterSettings:
+    settings = ExporterSettings.of(given)
     if {
         settings.redis_url,
         settings.mongo_url,
@@ -144,7 +144,7 @@ def _web_config(settings: Settings) -> WebConfig:
 
 
 def _listening(
-    exporter: Exporter, settings: Settings, web_config: WebConfig
+    exporter: Exporter, settings: ExporterSettings, web_config: WebConfig
 ) -> AbstractContextManager[Address]:
     app = create_app(exporter.runner, web_config.certificate_expiry)
     try:

@@ -1,7 +1,7 @@
 """Makes docs/metrics.md and docs/settings.md from the code: `python -m kato_exporter.reference`."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kato_exporter.collectors.containers import ContainersCollector
@@ -16,7 +16,7 @@ from kato_exporter.collectors.redis_streams import RedisStreamsCollector
 from kato_exporter.collectors.session_values import SessionValuesCollector
 from kato_exporter.collectors.sessions import SessionsCollector
 from kato_exporter.runtime.self_metrics import FAMILIES as SELF_FAMILIES
-from kato_exporter.settings import Spec, specs
+from kato_exporter.settings import BrowserSettings, ExporterSettings, Settings, Spec, specs
 
 _SUBJECTS: Sequence[tuple[str, str, Sequence[Family]]] = (
     (
@@ -126,19 +126,32 @@ def metrics_page() -> str:
 
 def settings_page() -> str:
     """Give docs/settings.md."""
-    rows = [
-        f"| `{spec.variable}` | `{spec.flag}` | {_place(spec)} | {_default(spec)} | {spec.help} |"
-        for spec in specs()
-    ]
+    shared = {spec.name for spec in specs(Settings)}
     return "\n".join(
         [
             _SETTINGS_HEAD,
-            "| environment | flag | file | default | what it is |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
+            *_settings_table("Of exporter and browser", specs(Settings)),
+            *(
+                line
+                for title, settings in (
+                    ("Of the exporter (`serve`, `check`)", ExporterSettings),
+                    ("Of the record browser (`browse`)", BrowserSettings),
+                )
+                for line in _settings_table(
+                    title, (spec for spec in specs(settings) if spec.name not in shared)
+                )
+            ),
         ]
     )
+
+
+def _settings_table(title: str, rows: Iterable[Spec]) -> Iterator[str]:
+    yield from (f"## {title}", "", "| environment | flag | file | default | what it is |")
+    yield "|---|---|---|---|---|"
+    for spec in rows:
+        cells = (f"`{spec.variable}`", f"`{spec.flag}`", _place(spec), _default(spec), spec.help)
+        yield f"| {' | '.join(cells)} |"
+    yield ""
 
 
 def _subject(title: str, text: str, families: Sequence[Family]) -> str:

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -129,6 +130,21 @@ class HttpUrl(_StoreUrl):
         return text
 
 
+class WebUrl(_StoreUrl):
+    """The address of a web application, which people open."""
+
+    expected = "the address of a web application; give https://HOST[:PORT][/PREFIX] or http://..."
+
+    def _parse(self, value: Any) -> str:
+        text = str(value)
+        parts = urlsplit(text)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("no scheme or host")
+        if not _PLAIN_URL.fullmatch(text):
+            raise ValueError("more than an address")
+        return text.rstrip("/")
+
+
 class ApiKey(Kind):
     """A secret that goes into a header, and is never shown."""
 
@@ -228,6 +244,33 @@ class ListenAddress(Kind):
         if ":" in host and not (host.startswith("[") and host.endswith("]")):
             raise ValueError(value)
         return Address(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - asked for
+
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+"""Some networks; one address is a network too."""
+
+
+class NetworkList(Kind):
+    """Addresses and networks."""
+
+    name = "networks"
+    expected = "a list of networks; give addresses and networks such as 10.0.0.0/8, with commas"
+
+    def _parse(self, value: Any) -> Networks:
+        given = value.split(",") if isinstance(value, str) else value
+        return tuple(ip_network(each.strip()) for each in given)
+
+
+class HeaderName(Kind):
+    """The name of an HTTP header."""
+
+    name = "header"
+    expected = "the name of a header; give letters, digits and -, such as X-Forwarded-User"
+
+    def _parse(self, value: Any) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9-]+", str(value), re.ASCII):
+            raise ValueError(value)
+        return str(value)
 
 
 class Duration(Kind):

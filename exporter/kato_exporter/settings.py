@@ -24,13 +24,17 @@ from kato_exporter.setting_kinds import (
     Containers,
     DockerHost,
     Duration,
+    HeaderName,
     Host,
     HttpUrl,
     ListenAddress,
     MongoUrl,
     Names,
+    NetworkList,
+    Networks,
     RedisUrl,
     Share,
+    WebUrl,
 )
 
 COLLECTORS = (
@@ -51,7 +55,7 @@ _ENVIRONMENT_PREFIX = "KATO_"
 _TABLES = frozenset(
     {
         *("redis", "mongo", "qdrant", "api", "docker"),
-        *("web", "sessions", "knowledge", "patterns", "log"),
+        *("web", "sessions", "knowledge", "patterns", "log", "browser", "grafana"),
     }
 )
 _KATO_CONTAINERS = ContainerChoice.parse(
@@ -73,7 +77,10 @@ def _setting(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the user has set, checked. Durations are in seconds; a store without URL is None."""
+    """What every command that asks the stores is told, checked.
+
+    Durations are in seconds; a store without URL is None.
+    """
 
     host: str | None = _setting(
         Host(), "Host of a KATO whose stores listen on their usual ports; fills each URL not set."
@@ -90,6 +97,41 @@ class Settings:
     qdrant_api_key: str | None = _setting(
         ApiKey(), "API key for Qdrant; the read-only one is enough.", secret=True
     )
+    store_timeout: float = _setting(
+        Duration(), "Patience with a store, for a connection and for a cheap answer.", default=3.0
+    )
+    web_config_file: Path | None = _setting(
+        _FILE, "TLS and users of the web server, in the format of Prometheus's exporter-toolkit."
+    )
+    log_level: str = _setting(
+        click.Choice(["debug", "info", "warning", "error"]), "Least level to log.", default="info"
+    )
+    log_format: str = _setting(
+        click.Choice(["logfmt", "json"]), "Format of the log on standard error.", default="logfmt"
+    )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Complete what the command line, the environment and the file have given.
+
+        Secrets come from their files, and URLs that are not set from `host`; an empty text ends up
+        as None. Raises click.UsageError.
+        """
+        values: dict[str, Any] = {spec.name: _or_secret_file(spec, given) for spec in specs(cls)}
+        host = values["host"] or None
+        for name, usual in _USUAL_URLS.items():
+            if name in values and values[name] is None and host:
+                values[name] = usual.format(host=host)
+        completed: dict[str, Any] = {
+            name: None if value == "" else value for name, value in values.items()
+        }
+        return cls(**completed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterSettings(Settings):
+    """What the exporter is told."""
+
     api_url: str | None = _setting(
         HttpUrl(), "KATO's own API, for what KATO reports of itself. Empty: not configured."
     )
@@ -120,14 +162,8 @@ class Settings:
     listen: Address = _setting(
         ListenAddress(), "Where to serve /metrics.", default=Address("127.0.0.1", 9898)
     )
-    web_config_file: Path | None = _setting(
-        _FILE, "TLS and users for /metrics, in the format of Prometheus's exporter-toolkit."
-    )
     collectors: frozenset[str] = _setting(
         Names(COLLECTORS), "The collectors that run.", default=frozenset(COLLECTORS)
-    )
-    store_timeout: float = _setting(
-        Duration(), "Patience with a store, for a connection and for a cheap answer.", default=3.0
     )
     query_timeout: float = _setting(
         Duration(), "Limit of one scheduled query, on the server too.", default=30.0
@@ -193,30 +229,52 @@ class Settings:
         "From one look at KATO's API to the next; each costs KATO four requests.",
         default=60.0,
     )
-    log_level: str = _setting(
-        click.Choice(["debug", "info", "warning", "error"]), "Least level to log.", default="info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserSettings(Settings):
+    """What the record browser is told."""
+
+    browser_listen: Address = _setting(
+        ListenAddress(), "Where to serve the pages.", default=Address("127.0.0.1", 8098)
     )
-    log_format: str = _setting(
-        click.Choice(["logfmt", "json"]), "Format of the log on standard error.", default="logfmt"
+    browser_url: str | None = _setting(
+        WebUrl(),
+        "The address by which people reach the browser, where a proxy stands in front; with "
+        "`https://` cookies are for TLS only.",
     )
+    browser_accounts_file: Path | None = _setting(
+        _FILE,
+        "Accounts: names, roles and password hashes, in TOML. Without one it listens on loopback "
+        "only, and prints a password for this run.",
+    )
+    browser_trusted_proxies: Networks | None = _setting(
+        NetworkList(),
+        "Addresses and networks of proxies whose headers are believed, with commas.",
+    )
+    browser_user_header: str | None = _setting(
+        HeaderName(), "Header in which a trusted proxy names the user that it has let in."
+    )
+    browser_idle_timeout: float = _setting(
+        Duration(), "A login ends after so long without a request.", default=1800.0
+    )
+    browser_login_timeout: float = _setting(
+        Duration(), "A login ends after so long in any case.", default=43_200.0
+    )
+    browser_query_timeout: float = _setting(
+        Duration(), "Limit of one question for a page, on the server too.", default=5.0
+    )
+    browser_page_rows: int = _setting(
+        click.IntRange(min=1, max=500), "Records on one page of a listing.", default=50
+    )
+    browser_export_rows: int = _setting(
+        click.IntRange(min=1), "Records of a listing that one download has.", default=100_000
+    )
+    grafana_url: str | None = _setting(WebUrl(), "Grafana, for links from records to dashboards.")
 
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Self:
-        """Complete what the command line, the environment and the file have given.
 
-        Secrets come from their files, and URLs that are not set from `host`; an empty text ends up
-        as None. Raises click.UsageError.
-        """
-        values: dict[str, Any] = {spec.name: _or_secret_file(spec, given) for spec in specs()}
-        host = values["host"] or None
-        for name, usual in _USUAL_URLS.items():
-            if values[name] is None and host:
-                values[name] = usual.format(host=host)
-        completed: dict[str, Any] = {
-            name: None if value == "" else value for name, value in values.items()
-        }
-        return cls(**completed)
-
+COMMANDS = (ExporterSettings, BrowserSettings)
+"""The settings of all commands; what they share, they inherit from Settings."""
 
 _USUAL_URLS = {
     "redis_url": "redis://{host}:6379/0",
@@ -264,36 +322,40 @@ class Spec:
         return (table, key) if key and table in _TABLES else (None, self.name)
 
 
-def specs() -> Iterator[Spec]:
-    """Give all settings, in the order in which they are explained."""
-    for field in dataclasses.fields(Settings):
+def specs(settings: type[Settings]) -> Iterator[Spec]:
+    """Give the settings of a command, in the order in which they are explained."""
+    for field in dataclasses.fields(settings):
         meta = field.metadata
         yield Spec(field.name, meta["kind"], meta["help"], field.default, meta["secret"])
 
 
-class _StoreUrlOption(click.Option):
+class _UrlOption(click.Option):
     """An option whose variable may be set to nothing, which means: not configured."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002
         return os.environ.get(str(self.envvar))
 
 
-def with_settings(command: Command) -> Command:
+def with_settings(settings: type[Settings]) -> Callable[[Command], Command]:
     """Give a command one option per setting, and the one that names the settings file."""
-    for spec in reversed(list(specs())):
-        command = _option(spec)(command)
-        if spec.secret:
-            command = _secret_file_option(spec)(command)
-    return click.option(
-        "--config-file",
-        envvar=f"{_ENVIRONMENT_PREFIX}CONFIG_FILE",
-        show_envvar=True,
-        type=_FILE,
-        is_eager=True,
-        expose_value=False,
-        callback=_read_settings_file,
-        help="Settings file, in TOML.",
-    )(command)
+
+    def decorate(command: Command) -> Command:
+        for spec in reversed(list(specs(settings))):
+            command = _option(spec)(command)
+            if spec.secret:
+                command = _secret_file_option(spec)(command)
+        return click.option(
+            "--config-file",
+            envvar=f"{_ENVIRONMENT_PREFIX}CONFIG_FILE",
+            show_envvar=True,
+            type=_FILE,
+            is_eager=True,
+            expose_value=False,
+            callback=_read_settings_file,
+            help="Settings file, in TOML.",
+        )(command)
+
+    return decorate
 
 
 def _option(spec: Spec) -> Callable[[Command], Command]:
@@ -301,8 +363,8 @@ def _option(spec: Spec) -> Callable[[Command], Command]:
     return click.option(
         flags,
         spec.name,
-        cls=_StoreUrlOption
-        if isinstance(spec.kind, RedisUrl | MongoUrl | HttpUrl | DockerHost)
+        cls=_UrlOption
+        if isinstance(spec.kind, RedisUrl | MongoUrl | HttpUrl | DockerHost | WebUrl)
         else click.Option,
         envvar=spec.variable,
         show_envvar=True,
@@ -325,25 +387,35 @@ def _secret_file_option(spec: Spec) -> Callable[[Command], Command]:
 
 
 def _read_settings_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-    """Make the file's values the defaults of the options; click.BadParameter where it is wrong."""
+    """Make the file's values the defaults of the options; click.BadParameter where it is wrong.
+
+    One file may hold the settings of all commands; those of the others are left alone.
+    """
     if path is None:
         return
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{path} is not TOML: {error}", ctx, param) from error
-    places = {spec.place: spec.name for spec in specs()}
-    places |= {
-        (table, f"{key}_file"): f"{name}_file"
-        for spec in specs()
-        if spec.secret
-        for (table, key), name in [(spec.place, spec.name)]
+    places = {
+        place: name
+        for settings in COMMANDS
+        for spec in specs(settings)
+        for place, name in _places(spec)
     }
     ctx.default_map = {
         places[place]: value
         for place, value in _entries(content)
         if _known(place, places, path, ctx, param)
     }
+
+
+def _places(spec: Spec) -> Iterator[tuple[tuple[str | None, str], str]]:
+    """Give where a setting, and the file of a secret, stand in the settings file."""
+    table, key = spec.place
+    yield (table, key), spec.name
+    if spec.secret:
+        yield (table, f"{key}_file"), f"{spec.name}_file"
 
 
 def _entries(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str | None, str], Any]]:

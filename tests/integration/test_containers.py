@@ -22,7 +22,7 @@ from prometheus_client.exposition import generate_latest
 from kato_exporter.collectors.container_choice import ContainerChoice
 from kato_exporter.demo.servers import LOOPBACK
 from kato_exporter.runtime.assembly import Exporter, assemble
-from kato_exporter.settings import Settings
+from kato_exporter.settings import ExporterSettings
 from kato_exporter.stores.deadline import Deadline
 from support.container_samples import value_of
 from support.docker_engine import DockerEngine
@@ -98,7 +98,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[WatchHost]:
 
         def start(host: str, containers: str = "kato*", **settings: Any) -> Watch:
             choice = ContainerChoice.parse(containers)
-            exporter = assemble(Settings(docker_host=host, containers=choice, **settings))
+            exporter = assemble(ExporterSettings(docker_host=host, containers=choice, **settings))
             return Watch(stack.enter_context(exporter), log)
 
         yield start

@@ -10,14 +10,14 @@ from hypothesis import given, strategies
 
 from kato_exporter.collectors.container_choice import ContainerChoice
 from kato_exporter.setting_kinds import ContainerNames, Containers, DockerHost, Kind
-from kato_exporter.settings import Settings, with_settings
+from kato_exporter.settings import ExporterSettings, with_settings
 
 
 @click.command()
-@with_settings
+@with_settings(ExporterSettings)
 def show(**given: Any) -> None:
     """Print what came out of the settings of containers."""
-    settings = Settings.of(given)
+    settings = ExporterSettings.of(given)
     click.echo(f"{settings.docker_host} {settings.containers} {settings.containers_expected}")
 
 

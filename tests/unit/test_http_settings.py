@@ -10,16 +10,16 @@ from click.testing import CliRunner, Result
 from hypothesis import given, strategies
 
 from kato_exporter.setting_kinds import ApiKey, HttpUrl, Kind
-from kato_exporter.settings import Settings, with_settings
+from kato_exporter.settings import ExporterSettings, with_settings
 
 SECRET = "s3cret-word"
 
 
 @click.command()
-@with_settings
+@with_settings(ExporterSettings)
 def show(**given: Any) -> None:
     """Print what came out of the settings of both."""
-    settings = Settings.of(given)
+    settings = ExporterSettings.of(given)
     click.echo(f"{settings.qdrant_url} {settings.qdrant_api_key} {settings.api_url}")
 
 

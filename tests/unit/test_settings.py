@@ -19,7 +19,7 @@ from kato_exporter.setting_kinds import (
     Share,
     hide_secrets,
 )
-from kato_exporter.settings import COLLECTORS, Settings, specs, with_settings
+from kato_exporter.settings import COLLECTORS, ExporterSettings, specs, with_settings
 
 KINDS = [
     RedisUrl(),
@@ -33,11 +33,11 @@ KINDS = [
 
 
 @click.command()
-@with_settings
+@with_settings(ExporterSettings)
 def show(**given: Any) -> None:
     """Print the settings as they came out."""
-    settings = Settings.of(given)
-    for spec in specs():
+    settings = ExporterSettings.of(given)
+    for spec in specs(ExporterSettings):
         click.echo(f"{spec.name}={getattr(settings, spec.name)!r}")
 
 

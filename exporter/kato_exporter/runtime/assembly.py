@@ -23,7 +23,7 @@ from kato_exporter.collectors.session_tracker import SessionTracker
 from kato_exporter.collectors.session_values import SessionValuesCollector
 from kato_exporter.collectors.sessions import SessionsCollector
 from kato_exporter.runtime.runner import Runner
-from kato_exporter.settings import Settings
+from kato_exporter.settings import ExporterSettings
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.docker import DockerStore
 from kato_exporter.stores.kato_api import KatoApiStore
@@ -96,7 +96,7 @@ def _all(ends: Sequence[Callable[[], None]], patience: Deadline) -> None:
         thread.join(patience.remaining)
 
 
-def assemble(settings: Settings) -> Exporter:
+def assemble(settings: ExporterSettings) -> Exporter:
     """Build the stores that have a URL, and the collectors that read them."""
     watches = [
         watch
@@ -131,7 +131,7 @@ def assemble(settings: Settings) -> Exporter:
     )
 
 
-def _redis(settings: Settings) -> Watch | None:
+def _redis(settings: ExporterSettings) -> Watch | None:
     if settings.redis_url is None:
         return None
     store = RedisStore(settings.redis_url, timeout=settings.store_timeout)
@@ -155,7 +155,7 @@ def _redis(settings: Settings) -> Watch | None:
     )
 
 
-def _mongodb(settings: Settings) -> Watch | None:
+def _mongodb(settings: ExporterSettings) -> Watch | None:
     if settings.mongo_url is None:
         return None
     connection = MongoConnection(
@@ -175,7 +175,7 @@ def _mongodb(settings: Settings) -> Watch | None:
     )
 
 
-def _qdrant(settings: Settings) -> Watch | None:
+def _qdrant(settings: ExporterSettings) -> Watch | None:
     if settings.qdrant_url is None:
         return None
     store = QdrantStore(
@@ -190,14 +190,14 @@ def _qdrant(settings: Settings) -> Watch | None:
     return Watch(store=store, collectors=(QdrantCollector(store, most_collections=most),))
 
 
-def _kato_api(settings: Settings) -> Watch | None:
+def _kato_api(settings: ExporterSettings) -> Watch | None:
     if settings.api_url is None:
         return None
     store = KatoApiStore(settings.api_url, timeout=settings.store_timeout)
     return Watch(store=store, collectors=(KatoApiCollector(store),))
 
 
-def _docker(settings: Settings) -> Watch | None:
+def _docker(settings: ExporterSettings) -> Watch | None:
     if settings.docker_host is None:
         return None
     most = settings.docker_most_containers

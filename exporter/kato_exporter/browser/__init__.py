@@ -1,0 +1,1 @@
+"""The record browser: find and read what KATO keeps in its stores."""
