@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from kato_exporter.browser.metrics import FAMILIES as BROWSER_FAMILIES
 from kato_exporter.collectors.containers import ContainersCollector
 from kato_exporter.collectors.family import Family
 from kato_exporter.collectors.kato_api import KatoApiCollector
@@ -91,6 +92,11 @@ _SUBJECTS: Sequence[tuple[str, str, Sequence[Family]]] = (
         "The exporter itself",
         "On every scrape, besides `process_*` and `python_*` of the Prometheus client library.",
         SELF_FAMILIES,
+    ),
+    (
+        "The record browser",
+        "At `/metrics` of `kato-exporter browse`, besides `process_*` and `python_*`.",
+        BROWSER_FAMILIES,
     ),
 )
 

@@ -9,6 +9,7 @@ from kato_exporter import __version__
 from kato_exporter.browser.answers import EXPORT_ROWS
 from kato_exporter.browser.failures import install_failure_pages
 from kato_exporter.browser.links import install_links
+from kato_exporter.browser.metrics import install_metrics
 from kato_exporter.browser.shown_values import install_filters
 
 _LARGEST_BODY = 1024 * 1024
@@ -32,6 +33,7 @@ def create_app(
     """Build the application from the pages of its subjects, still open to everybody.
 
     GET /-/healthy   200 while the process serves
+    GET /metrics     counts and durations of requests, and the process's own figures
     """
     app = Flask(__name__)
     app.config[EXPORT_ROWS] = export_rows
@@ -41,6 +43,7 @@ def create_app(
     install_filters(app)
     install_links(app, grafana_url=grafana_url)
     install_failure_pages(app)
+    install_metrics(app)
     for blueprint in pages:
         app.register_blueprint(blueprint)
 

@@ -18,7 +18,7 @@ _WAITING_CONNECTIONS = 32
 _SOCKET_TIMEOUT = 10
 _SHUTDOWN_TIMEOUT = 2
 _LONGEST_HEADER = 16 * 1024
-_LONGEST_BODY = 64 * 1024
+_LARGEST_BODY = 64 * 1024
 
 
 class _Server(Server):
@@ -30,7 +30,11 @@ class _Server(Server):
 
 
 def listen(
-    app: WSGIApplication, address: Address, web_config: WebConfig
+    app: WSGIApplication,
+    address: Address,
+    web_config: WebConfig,
+    *,
+    largest_body: int = _LARGEST_BODY,
 ) -> AbstractContextManager[Address]:
     """Take the address at once; serve the application while the context lasts.
 
@@ -50,7 +54,7 @@ def listen(
     )
     server.ssl_adapter = web_config.ssl_adapter()
     server.max_request_header_size = _LONGEST_HEADER
-    server.max_request_body_size = _LONGEST_BODY
+    server.max_request_body_size = largest_body
     server.prepare()
     return _serving(server)
 
