@@ -5,14 +5,17 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NoReturn
 
 import click
 import structlog
 
 from kato_exporter import __version__
+from kato_exporter.browser.account_command import account
+from kato_exporter.browser.accounts import THIS_RUNS_USER, Accounts
+from kato_exporter.browser.assembly import assemble as assemble_browser
 from kato_exporter.collectors.collector import most_series
 from kato_exporter.logs import configure_logging
 from kato_exporter.runtime.assembly import Exporter, assemble
@@ -21,7 +24,7 @@ from kato_exporter.runtime.server import listen
 from kato_exporter.runtime.web import create_app
 from kato_exporter.runtime.web_config import WebConfig, WebConfigError, load_web_config
 from kato_exporter.setting_kinds import Address, Duration
-from kato_exporter.settings import ExporterSettings, Settings, with_settings
+from kato_exporter.settings import BrowserSettings, ExporterSettings, Settings, with_settings
 from kato_exporter.stores.errors import StoreError
 from kato_exporter.stores.store import Store
 
@@ -55,28 +58,53 @@ def _explain(error: click.ClickException) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 def cli() -> None:
-    """Watch KATO: sessions, patterns and stores as Prometheus metrics."""
+    """Watch and tend KATO: its metrics for Prometheus, its records in a browser."""
 
 
 @cli.command()
 @with_settings(ExporterSettings)
 def serve(**given: Any) -> None:
     """Serve /metrics until SIGTERM or Ctrl-C."""
-    settings = _settings(given)
+    settings = _exporter_settings(given)
     configure_logging(settings.log_level, settings.log_format)
     web_config = _web_config(settings)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     exporter = assemble(settings)
-    listening = _listening(exporter, settings, web_config)
-    with exporter, listening as address:
-        url = f"{web_config.scheme}://{address}/metrics"
-        _log.info("serving", url=url, version=__version__)
-        stopped.wait()
-        _log.info("ending")
-    sys.stderr.flush()
-    os._exit(0)  # a thread that still waits for a store that hangs must not hold up the end
+    app = create_app(exporter.runner, web_config.certificate_expiry)
+    with _refused_address("KATO_LISTEN (--listen)", settings.listen):
+        listening = listen(app, settings.listen, web_config)
+    _serve_until_told(exporter, listening, f"{web_config.scheme}://{{}}/metrics")
+
+
+@cli.command()
+@with_settings(BrowserSettings)
+def browse(**given: Any) -> None:
+    """Serve the record browser until SIGTERM or Ctrl-C."""
+    settings = BrowserSettings.of(given)
+    if not (settings.redis_url or settings.mongo_url or settings.qdrant_url):
+        raise click.UsageError(
+            "no store is configured: set KATO_HOST (--host) to the host of your KATO, "
+            "or KATO_REDIS_URL, KATO_MONGO_URL and KATO_QDRANT_URL"
+        )
+    configure_logging(settings.log_level, settings.log_format)
+    web_config = _web_config(settings)
+    try:
+        accounts, password = _accounts(settings)
+        browser = assemble_browser(settings, accounts, tls=web_config.tls is not None)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with _refused_address("KATO_BROWSER_LISTEN (--browser-listen)", settings.browser_listen):
+        listening = listen(
+            browser.app,
+            settings.browser_listen,
+            web_config,
+            largest_body=browser.app.config["MAX_CONTENT_LENGTH"],
+        )
+    if password is not None:
+        click.echo(f"Sign in as {THIS_RUNS_USER} with {password} (good for this run).", err=True)
+    _serve_until_told(browser, listening, f"{web_config.scheme}://{{}}/")
+
+
+cli.add_command(account)
 
 
 @cli.command()
@@ -87,7 +115,7 @@ def check(**given: Any) -> int:
     The exit status is 0 only if every configured store answers. A wrong web configuration file is
     refused as by serve.
     """
-    settings = _settings(given)
+    settings = _exporter_settings(given)
     configure_logging("error", settings.log_format)
     _web_config(settings)
     exporter = assemble(settings)
@@ -118,7 +146,7 @@ def demo(duration: float | None, seed: int | None) -> int:
     return run_demo(duration=duration, seed=seed)
 
 
-def _settings(given: Mapping[str, Any]) -> ExporterSettings:
+def _exporter_settings(given: Mapping[str, Any]) -> ExporterSettings:
     settings = ExporterSettings.of(given)
     if {
         settings.redis_url,
@@ -143,18 +171,40 @@ def _web_config(settings: Settings) -> WebConfig:
         raise click.UsageError(f"KATO_WEB_CONFIG_FILE (--web-config-file): {error}") from error
 
 
-def _listening(
-    exporter: Exporter, settings: ExporterSettings, web_config: WebConfig
-) -> AbstractContextManager[Address]:
-    app = create_app(exporter.runner, web_config.certificate_expiry)
+def _accounts(settings: BrowserSettings) -> tuple[Accounts, str | None]:
+    """Read the accounts; without a file make one for this run, and give its password."""
+    if settings.browser_accounts_file is None:
+        return Accounts.for_this_run()
+    return Accounts.of_file(settings.browser_accounts_file), None
+
+
+@contextmanager
+def _refused_address(setting: str, address: Address) -> Iterator[None]:
     try:
-        return listen(app, settings.listen, web_config)
+        yield
     except OSError as error:
         reasons = _SYSTEM_ERROR.findall(str(error)) or [str(error)]
         raise click.UsageError(
-            f"KATO_LISTEN (--listen): cannot listen on {settings.listen} "
+            f"{setting}: cannot listen on {address} "
             f"({reasons[-1]}); give a free HOST:PORT of this machine"
         ) from error
+
+
+def _serve_until_told(
+    served: AbstractContextManager[object],
+    listening: AbstractContextManager[Address],
+    url: str,
+) -> NoReturn:
+    """Serve until a signal, and end the process; `url` has a place for the address."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with served, listening as address:
+        _log.info("serving", url=url.format(address), version=__version__)
+        stopped.wait()
+        _log.info("ending")
+    sys.stderr.flush()
+    os._exit(0)  # a thread that still waits for a store that hangs must not hold up the end
 
 
 def _report(store: Store) -> bool:

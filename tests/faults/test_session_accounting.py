@@ -46,6 +46,7 @@ pytestmark = pytest.mark.usefixtures("quick_reconnects")
 # The mixed load: every counter, on every server.
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", REDIS_SERVERS)
 @pytest.mark.timeout(300)
 def test_every_counter_is_exact_under_a_mixed_load(name: str, tmp_path: Path) -> None:

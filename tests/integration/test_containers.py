@@ -120,6 +120,7 @@ def rates_over(watched: Watch, seconds: float) -> Callable[[str], float]:
     return rate
 
 
+@pytest.mark.alone
 def test_cpu_time_of_half_a_core_is_half_a_second_a_second(
     engine: DockerEngine, watch: WatchHost
 ) -> None:
@@ -336,6 +337,7 @@ def test_odd_names_and_labels_choose(engine: DockerEngine, watch: WatchHost) -> 
     assert found == {"0.Odd_Name-": 1, "other": 1, "x.." + "y" * 200: 1}
 
 
+@pytest.mark.alone
 def test_containers_that_come_and_go_do_no_harm(engine: DockerEngine, watch: WatchHost) -> None:
     """While others appear and vanish every scrape is whole, and those that stay are in each."""
     engine.run("kato", IDLE)
@@ -363,6 +365,7 @@ def test_containers_that_come_and_go_do_no_harm(engine: DockerEngine, watch: Wat
         assert value_of(found, "pids", name="kato") == 1
 
 
+@pytest.mark.alone
 def test_a_container_that_never_answers_costs_the_others_nothing(
     engine: DockerEngine, watch: WatchHost, tmp_path: Path
 ) -> None:
@@ -380,6 +383,7 @@ def test_a_container_that_never_answers_costs_the_others_nothing(
     assert watched.logged("no whole answer", "kato-stuck: no ")
 
 
+@pytest.mark.alone
 def test_fifty_containers_take_a_tick_and_overlapping_scrapes_share_it(
     engine: DockerEngine, watch: WatchHost, tmp_path: Path
 ) -> None:

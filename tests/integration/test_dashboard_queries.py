@@ -9,7 +9,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -18,6 +18,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 from qdrant_client import QdrantClient
+from qdrant_client.models import Filter
 from redis import Redis, ResponseError
 
 from kato_exporter.demo.kato_api_stub import kato_api_stub
@@ -27,8 +28,9 @@ from kato_exporter.demo.servers import LOOPBACK, start_mongod, start_prometheus,
 from kato_exporter.demo.shapes import Document
 from kato_exporter.demo.stub_server import serving
 from kato_exporter.demo.workload import Workload
+from kato_exporter.kato.knowledge import SYSTEM_DATABASES
 from support.alert_rules import PROMETHEUS, exported_series
-from support.dashboards import Asked, all_queries
+from support.dashboards import Asked, all_queries, annotation_queries, dashboards
 from support.exporting import exporters
 from support.servers import started
 from support.waiting import eventually
@@ -66,20 +68,30 @@ QUICK = {
 }
 
 
+Breaking = Callable[[], object]
+
+
 class Asking:
     """A Prometheus that is asked, and the work that goes on meanwhile."""
 
-    def __init__(self, client: httpx.Client, work: Callable[[], None]) -> None:
-        """Take a client of Prometheus, and what is to be done between questions."""
+    def __init__(
+        self, client: httpx.Client, work: Callable[[], None], breaking: Mapping[str, Breaking]
+    ) -> None:
+        """Take a client of Prometheus, what is to be done between questions, and ways to break."""
         self._client = client
         self.work = work
+        self.breaking = breaking
 
     def has_data(self, asked: Asked) -> bool:
         """Tell whether a query gives any value; its error fails the test."""
+        return any(not math.isnan(value) for value in self.values(asked))
+
+    def values(self, asked: Asked) -> list[float]:
+        """Ask a query; its error fails the test."""
         response = self._client.post("/api/v1/query", data={"query": asked.plain})
         answer = response.json()
         assert "success" == answer["status"], (str(asked), answer)
-        return any(not math.isnan(float(row["value"][1])) for row in answer["data"]["result"])
+        return [float(row["value"][1]) for row in answer["data"]["result"]]
 
 
 def stubbed_series() -> str:
@@ -125,6 +137,7 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
         workload = Workload(redis, mongo, qdrant, seed=7)
         workload.fill()
         redis.bgsave()
+        [collection, *_] = (each.name for each in qdrant.get_collections().collections)
         exporter = enter(exporters(directory))(
             KATO_REDIS_URL=valkey.url,
             KATO_MONGO_URL=mongod.url,
@@ -155,7 +168,21 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
             with pytest.raises(ResponseError):
                 redis.execute_command("GET")
 
-        yield Asking(enter(httpx.Client(base_url=prometheus.url, trust_env=False)), work)
+        def evict() -> None:
+            redis.config_set("maxmemory-policy", "allkeys-random")
+            redis.config_set("maxmemory", "1mb")
+
+        [kb, *_] = set(mongo.list_database_names()) - SYSTEM_DATABASES
+        yield Asking(
+            enter(httpx.Client(base_url=prometheus.url, trust_env=False)),
+            work,
+            {
+                "Sessions evicted": evict,
+                "Patterns lost": lambda: mongo[kb]["patterns_kb"].delete_many({}),
+                "Vectors lost": lambda: qdrant.delete(collection, Filter()),
+                "Store outages": mongod.kill,
+            },
+        )
 
 
 def test_every_query_has_data(asking: Asking) -> None:
@@ -185,3 +212,25 @@ def test_what_is_listed_as_empty_is_valid_and_empty(asking: Asking) -> None:
 
     assert set(EMPTY_IN_THE_DEMO) == {m for a in listed for m in a.metrics} & set(EMPTY_IN_THE_DEMO)
     assert [] == [str(asked) for asked in listed if asking.has_data(asked)]
+
+
+def test_what_breaks_leaves_a_mark(asking: Asking) -> None:
+    """The marks of a healthy system are at 0; each rises when what it is for happens.
+
+    Those of containers come from the stub, whose counters stand at what they were.
+    """
+    marks = {
+        asked.place.partition(" / mark ")[2]: asked
+        for dashboard in dashboards()
+        for asked in annotation_queries(dashboard)
+    }
+    assert set(marks) == set(asking.breaking) | {"Container restarts", "Deploys"}
+
+    for name, break_it in asking.breaking.items():
+        assert {0.0} >= set(asking.values(marks[name])), name
+        break_it()
+
+        def rises(mark: Asked = marks[name]) -> bool:
+            return max(asking.values(mark), default=0) > 0
+
+        eventually(rises, within=PATIENCE, what=f"the mark {name}")

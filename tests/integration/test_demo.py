@@ -22,7 +22,13 @@ from redis import Redis
 from kato_exporter.demo import servers
 from kato_exporter.demo.servers import Server, ServerError
 from kato_exporter.demo.shapes import Document, session_key
-from kato_exporter.demo.workload import NODES, KnowledgeTruth, LearnedPattern, Workload
+from kato_exporter.demo.workload import (
+    NODES,
+    VECTOR_SYMBOLS,
+    KnowledgeTruth,
+    LearnedPattern,
+    Workload,
+)
 from kato_exporter.kato.knowledge import (
     ASSOCIATIVE_ACTIONS,
     METADATA,
@@ -31,6 +37,7 @@ from kato_exporter.kato.knowledge import (
     SYMBOLS,
     knowledge_base_of,
 )
+from kato_exporter.kato.vectors import point_of_symbol
 from support.exposition import Samples
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "kato2"
@@ -294,8 +301,8 @@ def test_few_patterns_are_learned_often(
     assert min(learned.pattern.length for learned in patterns) >= 2
 
 
-def test_vectors_have_empty_euclidean_collections(worked: tuple[Stores, Workload]) -> None:
-    """Every knowledge base has its Qdrant collection of size 512, without a point."""
+def test_vectors_have_euclidean_collections(worked: tuple[Stores, Workload]) -> None:
+    """Every knowledge base has its Qdrant collection of size 512, with a point for each vector."""
     stores, _ = worked
     names = {each.name for each in stores.qdrant.get_collections().collections}
 
@@ -306,7 +313,9 @@ def test_vectors_have_empty_euclidean_collections(worked: tuple[Stores, Workload
         assert not isinstance(vectors, dict)
         assert vectors is not None
         assert (512, "Euclid") == (vectors.size, vectors.distance.value)
-        assert collection.points_count == 0
+        assert len(VECTOR_SYMBOLS) == collection.points_count
+        [point] = stores.qdrant.retrieve(name, [point_of_symbol(VECTOR_SYMBOLS[0])])
+        assert {"vctr_name": VECTOR_SYMBOLS[0]} == point.payload
 
 
 def work_by_a_fixed_clock(stores: Stores, seed: int) -> dict[str, Any]:
@@ -546,6 +555,7 @@ def test_a_signal_during_start_ends_a_demo(tmp_path: Path) -> None:
         assert "Traceback" not in errors
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("program", "name"), [("/bin/mongod ", "MongoDB"), (" kato_exporter serve", "the exporter")]
 )

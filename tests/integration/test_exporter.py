@@ -697,6 +697,7 @@ def test_a_store_that_is_down_costs_a_scrape_its_own_timeout_at_most(
         assert {store: 0} == samples.by("store", "kato_store_up")
 
 
+@pytest.mark.alone
 def test_overlapping_scrapes_share_one_collection(
     own_valkey: Server, exporter: StartExporter
 ) -> None:
@@ -718,6 +719,7 @@ def test_overlapping_scrapes_share_one_collection(
         assert 1 == len({each.value("kato_redis_used_memory_bytes") for each in answers})
 
 
+@pytest.mark.alone
 def test_many_scrapes_of_a_server_that_hangs_ask_it_once(
     own_valkey: Server, exporter: StartExporter
 ) -> None:
@@ -769,6 +771,7 @@ def until_waiting(running: RunningExporter, *, connections: int) -> None:
     eventually(idle, within=PATIENCE, what="the exporter waits")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("hanging", ["redis", "mongodb"])
 def test_a_store_that_hangs_holds_nothing_up(
     own_valkey: Server, own_mongod: Server, exporter: StartExporter, hanging: str

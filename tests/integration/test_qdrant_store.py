@@ -205,6 +205,7 @@ def test_a_silent_server_costs_the_timeout(
         ask(store)
 
 
+@pytest.mark.alone
 def test_an_answer_that_drips_costs_the_timeout(client: QdrantClient) -> None:
     """Byte by byte, of the headers and of the body: the time limit holds for all of it."""
     with (
@@ -223,6 +224,7 @@ def test_an_answer_that_drips_costs_the_timeout(client: QdrantClient) -> None:
             store.version(Deadline.after(0.15))
 
 
+@pytest.mark.alone
 def test_an_expired_deadline_asks_nothing(client: QdrantClient) -> None:
     """Not even for a connection that is open."""
     with stub(client) as url, opened(url) as store:

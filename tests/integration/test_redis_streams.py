@@ -239,6 +239,7 @@ class Timed:
             self.seconds += time.monotonic() - began
 
 
+@pytest.mark.alone
 def test_the_scan_of_all_keys_keeps_to_its_share(server: RedisServer, store: RedisStore) -> None:
     """During the run, not only over the interval, Redis is left to others for most of the time."""
     server.client.mset({f"alice_kato:frequency:{number}": "1" for number in range(100_000)})

@@ -232,6 +232,7 @@ def test_notifications_turned_off_behind_our_back(server: Server, client: redis.
     assert accounts.active == 2
 
 
+@pytest.mark.alone
 def test_an_event_is_visible_within_250_milliseconds(server: Server, client: redis.Redis) -> None:
     """Nothing between the event and the count waits for a timer."""
     with tracking(server) as tracker:

@@ -23,11 +23,17 @@ _END_SECONDS = 15.0
 _TLS = ssl.create_default_context()  # never used; httpx would make one for each request
 
 
+def environment_with(settings: dict[str, str]) -> dict[str, str]:
+    """Give our environment with these settings of the exporter's and no others."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KATO_")}
+    return inherited | settings
+
+
 def run_command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the exporter's to its end; `settings` are environment variables."""
     return subprocess.run(
         [*_COMMAND, *arguments],
-        env=_environment(settings),
+        env=environment_with(settings),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -45,7 +51,7 @@ class RunningExporter:
         with log.open("wb") as file:
             self.process = psutil.Popen(
                 [*_COMMAND, "serve", *arguments],
-                env=_environment({"KATO_LISTEN": "127.0.0.1:0", **settings}),
+                env=environment_with({"KATO_LISTEN": "127.0.0.1:0", **settings}),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -136,9 +142,3 @@ def exporters(directory: Path) -> Iterator[StartExporter]:
         for each in running:
             assert 0 == each.end(), each.log
             assert "Traceback" not in each.log, each.log
-
-
-def _environment(settings: dict[str, str]) -> dict[str, str]:
-    """Give our environment with these settings of the exporter's and no others."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KATO_")}
-    return inherited | settings

@@ -156,7 +156,7 @@ def test_a_cell_is_no_formula(value: Any, expected: str) -> None:
     assert expected == cell_text(value)
 
 
-ROWS = [{"name": "a", "n": 1}, {"name": 'b"\r\n,', "n": None}, {"name": "=c"}]
+ROWS: list[dict[str, Any]] = [{"name": "a", "n": 1}, {"name": 'b"\r\n,', "n": None}, {"name": "=c"}]
 
 
 def download(form: str, rows: list[dict[str, Any]], most_rows: int = 10) -> str:

@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pymongo import MongoClient
@@ -41,6 +41,7 @@ def test_a_demo_without_duration_ends_only_when_asked() -> None:
     assert ending.within(60)
 
 
+@pytest.mark.alone
 def test_the_duration_cuts_a_sleep_short() -> None:
     """A sleep longer than what is left ends with the duration; nobody has asked for it."""
     ending = Ending(0.1)
@@ -53,12 +54,26 @@ def test_the_duration_cuts_a_sleep_short() -> None:
     assert not ending.asked()
 
 
+def targets(config: dict[str, Any]) -> dict[str, list[str]]:
+    """Give the targets of each job."""
+    return {
+        each["job_name"]: each["static_configs"][0]["targets"] for each in config["scrape_configs"]
+    }
+
+
 def test_prometheus_scrapes_the_exporter_every_five_seconds() -> None:
     """The generated configuration names the one target and the interval."""
     config = json.loads(run.prometheus_config("127.0.0.1:9898"))
 
     assert "5s" == config["global"]["scrape_interval"]
-    assert ["127.0.0.1:9898"] == config["scrape_configs"][0]["static_configs"][0]["targets"]
+    assert {"kato": ["127.0.0.1:9898"]} == targets(config)
+
+
+def test_prometheus_scrapes_the_browser_where_there_is_one() -> None:
+    """In a job of its own, as compose.yaml has it."""
+    config = json.loads(run.prometheus_config("a:1", browser="b:2"))
+
+    assert {"kato": ["a:1"], "kato-browser": ["b:2"]} == targets(config)
 
 
 def test_prometheus_reads_rules_and_tells_alertmanager_where_there_are_any(tmp_path: Path) -> None:

@@ -251,6 +251,7 @@ def test_overlapping_scrapes_share_one_collection() -> None:
     assert slow.runs == 1
 
 
+@pytest.mark.alone
 def test_a_scrape_ends_at_its_deadline_and_drops_the_late_answer() -> None:
     """A hanging collector is given up, starts no second run, and comes back when it has ended."""
     gate = threading.Event()
@@ -328,6 +329,7 @@ def test_waiting_for_a_store_is_no_load() -> None:
     assert starts[1] - starts[0] < 1
 
 
+@pytest.mark.alone
 def test_the_collectors_of_a_store_divide_its_load_budget() -> None:
     """Two that read the same store have half the share each; one beside them has its own whole."""
     starts: dict[str, list[float]] = {"a": [], "b": [], "c": []}
@@ -465,6 +467,7 @@ def test_a_nonsensical_timeout_header_is_not_taken(given: str) -> None:
     assert b"kato_a 1.0" in response.data
 
 
+@pytest.mark.alone
 def test_the_scrape_timeout_is_kept_with_a_margin() -> None:
     """An exporter that hangs answers before Prometheus gives up."""
     gate = threading.Event()

@@ -1055,7 +1055,11 @@ def test_password_that_is_no_yaml(site: Site, value: str, expected: str) -> None
     assert expected == site.problem(f"basic_auth_users:\n  alice: {value}\n")
 
 
-@pytest.mark.parametrize("value", ["secret", "1", f"' {HASH}'", HASH.replace("$04$", "$32$")])
+@pytest.mark.parametrize(
+    "value",
+    ["secret", "1", f"' {HASH}'", HASH.replace("$04$", "$32$")],
+    ids=["a word", "a number", "a space before", "a cost that is none"],
+)
 def test_bad_hash(site: Site, value: str) -> None:
     """What is no bcrypt hash is refused when loading, and not shown, as it may be a password."""
     expected = (

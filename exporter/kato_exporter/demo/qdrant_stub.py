@@ -1,7 +1,8 @@
 """A stub of Qdrant's REST API, which is not a Qdrant: no Qdrant server is needed to try things out.
 
-Behind it is the local mode of qdrant-client. It knows `/`, the health paths, `/collections` and
-`/collections/NAME`, for reading only; everything has one segment and is always green.
+Behind it is the local mode of qdrant-client. It knows `/`, the health paths, `/collections`,
+`/collections/NAME`, and what reads points (qdrant_points_stub.py). Everything has one segment and
+is always green; queries go through all points.
 """
 
 import threading
@@ -10,6 +11,15 @@ from typing import Any
 
 from flask import Flask, Response, request
 from qdrant_client import QdrantClient
+
+from kato_exporter.demo.qdrant_points_stub import (
+    READING,
+    RefusedError,
+    existing,
+    points_stub,
+    refusal,
+    result,
+)
 
 TITLE = "a stub of Qdrant, which is none"
 VERSION = f"{version('qdrant-client')}-stub"
@@ -24,6 +34,7 @@ def qdrant_stub(
     """Make the application that answers from a client in local mode.
 
     With a key, or two, one of them is asked for as Qdrant does: in `api-key`, or as bearer token.
+    The read-only one is good for GET, and for what reads though it is a POST.
     """
     app = Flask(__name__, static_folder=None)
     keys = {api_key, read_only_api_key} - {None}
@@ -34,11 +45,18 @@ def qdrant_stub(
         given = request.headers.get("api-key") or request.headers.get(
             "Authorization", ""
         ).removeprefix(_BEARER)
-        if not keys or given in keys or request.path in _OPEN_PATHS:
+        if not keys or request.path in _OPEN_PATHS:
             return None
         if not given:
             return Response("Must provide an API key or an Authorization bearer token", 401)
+        reading = request.method == "GET" or request.endpoint in READING
+        if given == api_key or (given == read_only_api_key and reading):
+            return None
         return Response("Invalid API key or JWT", 403)
+
+    @app.errorhandler(RefusedError)
+    def refused(error: RefusedError) -> tuple[dict[str, Any], int]:
+        return refusal(error.status, str(error))
 
     @app.get("/")
     def root() -> dict[str, str]:
@@ -54,19 +72,14 @@ def qdrant_stub(
     def collections() -> dict[str, Any]:
         with lock:
             found = client.get_collections()
-        return _answer(found.model_dump(mode="json"))
+        return result(found.model_dump(mode="json"))
 
     @app.get("/collections/<name>")
-    def collection(name: str) -> dict[str, Any] | tuple[dict[str, Any], int]:
+    def collection(name: str) -> dict[str, Any]:
         with lock:
-            if not client.collection_exists(name):
-                error = f"Not found: Collection `{name}` doesn't exist!"
-                return {"status": {"error": error}, "time": 0.0}, 404
+            existing(client, name)
             found = client.get_collection(name)
-        return _answer(found.model_dump(mode="json"))
+        return result(found.model_dump(mode="json"))
 
+    app.register_blueprint(points_stub(client, lock))
     return app
-
-
-def _answer(result: object) -> dict[str, Any]:
-    return {"result": result, "status": "ok", "time": 0.0}

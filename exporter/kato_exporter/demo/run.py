@@ -1,7 +1,8 @@
-"""The demo: KATO's stores with work on them, the exporter and Prometheus, on this machine alone."""
+"""The demo: KATO's stores with work on them, and the observatory, on this machine alone."""
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -21,6 +22,8 @@ from qdrant_client import QdrantClient
 from redis import Redis, RedisError
 from rich.console import Console
 
+from kato_exporter.browser.accounts import THIS_RUNS_USER, Account, account_lines
+from kato_exporter.browser.passwords import hash_password
 from kato_exporter.demo.kato_api_stub import kato_api_stub
 from kato_exporter.demo.qdrant_stub import qdrant_stub
 from kato_exporter.demo.servers import (
@@ -40,6 +43,7 @@ from kato_exporter.demo.stub_server import serving
 from kato_exporter.demo.workload import DEFAULT_RATE, Workload
 
 EXPORTER_PORT = 9898
+BROWSER_PORT = 8098
 PROMETHEUS_PORT = 9090
 ALERTMANAGER_PORT = 9093
 
@@ -49,6 +53,8 @@ _OBSERVATORY = Path(__file__).parents[3]
 _SCRAPE_INTERVAL = "5s"
 _LOOK_AFTER_SECONDS = 0.25
 _STORE_TIMEOUT_SECONDS = 2
+_TIME_TO_DIE_SECONDS = 1
+"""A server that is being killed closes its connections a little before it is gone."""
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -109,10 +115,11 @@ def run_demo(*, duration: float | None, seed: int | None, rate: float = DEFAULT_
     """Run the demo until Ctrl-C, SIGTERM, SIGHUP or the end of `duration` (seconds, from ready).
 
     Starts Valkey and MongoDB with invented knowledge and sessions, stubs of Qdrant and of KATO's
-    API, the exporter, and Prometheus and Alertmanager where they are on the PATH; then works on the
-    stores `rate` steps a second, the same work for the same `seed`. Tells on stdout where each part
-    is; progress and errors go to stderr. Gives the exit status: 0, or 1 when a part could not start
-    or was lost. No process and no file is left in either case. To be called from the main thread.
+    API, the exporter, the record browser, and Prometheus and Alertmanager where they are on the
+    PATH; then works on the stores `rate` steps a second, the same work for the same `seed`. Tells
+    on stdout where each part is; progress and errors go to stderr. Gives the exit status: 0, or 1
+    when a part could not start or was lost. No process and no file is left in either case. To be
+    called from the main thread.
     """
     console = Console(stderr=True)
     ending = Ending(duration)
@@ -170,10 +177,12 @@ class Demo:
             workload = self._fill_stores(redis, mongo, seed)
             progress.update("starting the exporter")
             exporter = self._start_exporter()
+            progress.update("starting the record browser")
+            browser = self._start_browser()
             progress.update("starting Alertmanager")
             alertmanager = self._start_alertmanager()
             progress.update("starting Prometheus")
-            self._start_prometheus(exporter, alertmanager)
+            self._start_prometheus(exporter, browser, alertmanager)
         return workload
 
     def _start_redis(self) -> Redis:
@@ -248,26 +257,58 @@ class Demo:
         self._told.insert(0, Part("exporter", f"{exporter.url}/metrics", remark))
         return exporter
 
+    def _start_browser(self) -> Server:
+        """Start it with one account, whose password is told and is good for this run."""
+        port, remark = _port_near(BROWSER_PORT)
+        places = {part.name: part.place for part in self._told}
+        password = secrets.token_urlsafe(12)
+        account = Account(THIS_RUNS_USER, "editor", hash_password(password))
+        accounts = self._directory / "accounts.toml"
+        accounts.write_text(account_lines(account), encoding="utf-8")
+        browser = Server(
+            "the record browser",
+            [sys.executable, "-m", "kato_exporter", "browse"],
+            directory=self._directory / "browser",
+            port=port,
+            url=f"http://{LOOPBACK}:{port}",
+            answers=answers_http("/-/healthy"),
+            environment=_environment_without_kato()
+            | {
+                "KATO_REDIS_URL": places["redis"],
+                "KATO_MONGO_URL": places["mongodb"],
+                "KATO_QDRANT_URL": places["qdrant"],
+                "KATO_BROWSER_LISTEN": f"{LOOPBACK}:{port}",
+                "KATO_BROWSER_ACCOUNTS_FILE": str(accounts),
+            },
+        )
+        self._keep(browser.start(self._ending.asked))
+        sign_in = f"user {account.name}, password {password}"
+        remarks = f"{sign_in}; {remark}" if remark else sign_in
+        self._told.insert(1, Part("records", browser.url, remarks))
+        return browser
+
     def _start_alertmanager(self) -> Server | None:
         """Start it where it is to be had; the rules and routes are those of the source tree."""
         config = _OBSERVATORY / "alertmanager" / "alertmanager.yml"
         if not config.exists():
-            self._told.insert(1, Part("alerts", "left out: they come with the source tree"))
+            self._told.insert(2, Part("alerts", "left out: they come with the source tree"))
             return None
         if not (shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")):
-            self._told.insert(1, Part("alertmanager", "left out: not on the PATH"))
+            self._told.insert(2, Part("alertmanager", "left out: not on the PATH"))
             return None
         port, remark = _port_near(ALERTMANAGER_PORT)
         directory = self._directory / "alertmanager"
         directory.mkdir()
         server = start_alertmanager(directory, config, port=port, cancelled=self._ending.asked)
         self._keep(server)
-        self._told.insert(1, Part("alertmanager", server.url, remark))
+        self._told.insert(2, Part("alertmanager", server.url, remark))
         return server
 
-    def _start_prometheus(self, exporter: Server, alertmanager: Server | None) -> None:
+    def _start_prometheus(
+        self, exporter: Server, browser: Server, alertmanager: Server | None
+    ) -> None:
         if shutil.which("prometheus") is None:
-            self._told.insert(1, Part("prometheus", "left out: not on the PATH"))
+            self._told.insert(2, Part("prometheus", "left out: not on the PATH"))
             return
         port, remark = _port_near(PROMETHEUS_PORT)
         directory = self._directory / "prometheus"
@@ -276,6 +317,7 @@ class Demo:
         config.write_text(
             prometheus_config(
                 f"{LOOPBACK}:{exporter.port}",
+                browser=f"{LOOPBACK}:{browser.port}",
                 rules=_OBSERVATORY / "prometheus" / "rules",
                 alertmanager=f"{LOOPBACK}:{alertmanager.port}" if alertmanager else None,
             )
@@ -289,7 +331,7 @@ class Demo:
             cancelled=self._ending.asked,
         )
         self._keep(server)
-        self._told.insert(1, Part("prometheus", server.url, remark))
+        self._told.insert(2, Part("prometheus", server.url, remark))
 
     def _keep(self, server: Server) -> Server:
         self._servers.append(self._parts.enter_context(server))
@@ -319,7 +361,10 @@ class Demo:
         try:
             yield
         except (RedisError, PyMongoError) as error:
-            self._raise_if_lost()
+            patience = time.monotonic() + _TIME_TO_DIE_SECONDS
+            while time.monotonic() < patience:
+                self._raise_if_lost()
+                time.sleep(_TIME_TO_DIE_SECONDS / 10)
             raise PartLostError(f"a store refused the work: {error}") from error
 
     def _raise_if_lost(self) -> None:
@@ -337,19 +382,28 @@ class Demo:
 
 
 def prometheus_config(
-    target: str, *, rules: Path | None = None, alertmanager: str | None = None
+    target: str,
+    *,
+    browser: str | None = None,
+    rules: Path | None = None,
+    alertmanager: str | None = None,
 ) -> str:
     """Write a Prometheus configuration, as JSON, that scrapes one exporter at `host:port`.
 
-    It reads the rules of a directory, where it is there, and sends alerts to an Alertmanager.
+    It scrapes a record browser too where one is given, reads the rules of a directory, where it is
+    there, and sends alerts to an Alertmanager.
     """
+    jobs = {"kato": target} | ({} if browser is None else {"kato-browser": browser})
     config: dict[str, Any] = {
         "global": {
             "scrape_interval": _SCRAPE_INTERVAL,
             "scrape_timeout": _SCRAPE_INTERVAL,
             "evaluation_interval": _SCRAPE_INTERVAL,
         },
-        "scrape_configs": [{"job_name": "kato", "static_configs": [{"targets": [target]}]}],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [address]}]}
+            for job, address in jobs.items()
+        ],
     }
     if rules is not None and rules.is_dir():
         config["rule_files"] = [str(rules / "*.yml")]

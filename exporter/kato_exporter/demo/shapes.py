@@ -1,10 +1,12 @@
 """KATO 2's records, field by field: what it writes to Redis, MongoDB and Qdrant. No I/O.
 
-Field names, their order, formats and index names are those of a KATO 2 at work.
+Field names, their order, formats and index names are those of a KATO 2 at work. Points are those of
+KATO 3, since KATO 2 makes a collection of vectors and never writes one.
 """
 
 import json
 import math
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateOne
-from qdrant_client.models import Distance, HnswConfigDiff, VectorParams
+from qdrant_client.models import Distance, HnswConfigDiff, PointStruct, VectorParams
 
 from kato_exporter.kato.knowledge import (
     ASSOCIATIVE_ACTIONS,
@@ -24,6 +26,7 @@ from kato_exporter.kato.knowledge import (
     SYMBOLS,
     pattern_name,
 )
+from kato_exporter.kato.vectors import VECTOR_NAME, point_of_symbol
 
 Document = dict[str, Any]
 Emotives = dict[str, float]
@@ -303,13 +306,20 @@ def predictions_document(
 
 
 def vector_collection(knowledge_base: str) -> Document:
-    """Give the arguments with which KATO creates a knowledge base's Qdrant collection.
-
-    KATO 2 never writes a point into it.
-    """
+    """Give the arguments with which KATO creates a knowledge base's Qdrant collection."""
     return {
         "collection_name": f"vectors_{knowledge_base}",
         "vectors_config": VectorParams(size=VECTOR_SIZE, distance=Distance.EUCLID),
         "hnsw_config": HnswConfigDiff(m=16, ef_construct=128, full_scan_threshold=10_000),
         "on_disk_payload": True,
     }
+
+
+def vector_point(symbol: str) -> PointStruct:
+    """Make the point of a vector's symbol; the vector is the same for the same symbol."""
+    numbers = random.Random(symbol)  # noqa: S311 - reproducible data, not secrets
+    return PointStruct(
+        id=point_of_symbol(symbol),
+        vector=[numbers.gauss(0, 1) for _ in range(VECTOR_SIZE)],
+        payload={VECTOR_NAME: symbol},
+    )

@@ -33,6 +33,9 @@ NODES = {"alice": 80, "bob": 40, "project-x": 20}
 DEFAULT_RATE = 10.0
 """Steps a second."""
 
+VECTOR_SYMBOLS = [f"VCTR|{number:040x}" for number in range(20)]
+"""The vectors that every knowledge base knows."""
+
 _PATTERNS_EACH = 40
 _PREDICTIONS_EACH = 15
 _SESSIONS_AT_FIRST = 12
@@ -253,7 +256,10 @@ class Workload:
                 database[collection].create_indexes(indexes)
         database[METADATA].insert_one(shapes.totals_document(self._object_id()))
         if self._qdrant is not None:
-            self._qdrant.create_collection(**shapes.vector_collection(database.name))
+            collection = shapes.vector_collection(database.name)
+            self._qdrant.create_collection(**collection)
+            points = [shapes.vector_point(symbol) for symbol in VECTOR_SYMBOLS]
+            self._qdrant.upsert(collection["collection_name"], points)
 
     def _operate_on_a_session(self) -> None:
         now = self._clock()
@@ -353,7 +359,7 @@ class Workload:
 
     def _symbol(self) -> str:
         if self._happens(0.03):
-            return f"VCTR|{self._random.randrange(20):040x}"
+            return VECTOR_SYMBOLS[self._random.randrange(len(VECTOR_SYMBOLS))]
         return f"{self._random.choice('abcdefgh')}{self._random.randrange(4)}"
 
     def _emotives(self) -> Emotives:

@@ -1,15 +1,20 @@
-"""What stores with an HTTP API share: GET and nothing else, JSON and nothing else, within limits.
+"""What stores with an HTTP API share: they are only read, in JSON and nothing else, within limits.
+
+Questions are asked by GET. One that needs a body is asked by POST, and only of the paths that a
+store has named as questions; nothing else is ever sent.
 
 Certificates are checked against the system's authorities, and those that `SSL_CERT_FILE` or
 `SSL_CERT_DIR` name instead. Proxies of the environment are not used, and no redirect is followed.
 """
 
+import json
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -28,17 +33,29 @@ _CHUNK = 64 * 1024
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
+class TooMuchError(QueryError):
+    """The answer is larger, or nested deeper, than what is read: less may be asked for."""
+
+
 class JsonApi:
     """An HTTP API at a URL, perhaps below a prefix, that answers with JSON.
 
     `timeout` in seconds bounds every answer as a whole. `key`, if any, is sent as `api-key`, and is
-    in no message; `advice` says what to check where an answer is refused.
+    in no message; `advice` says what to check where an answer is refused. `questions` are the
+    paths that read though they are asked by POST.
     """
 
     def __init__(
-        self, url: str, *, timeout: float, key: str | None = None, advice: str = ""
+        self,
+        url: str,
+        *,
+        timeout: float,
+        key: str | None = None,
+        advice: str = "",
+        questions: re.Pattern[str] | None = None,
     ) -> None:
         self.address = url.rstrip("/")
+        self._questions = questions
         self._timeout = timeout
         self._key = key
         self._advice = f": {advice}" if advice else ""
@@ -64,22 +81,48 @@ class JsonApi:
         """Ask for a path, which begins with `/`, and give the JSON of the answer.
 
         Raises QueryError where the answer is another status, no JSON or an error in an object,
-        and StoreError where none comes, or where the store asks for other credentials.
+        TooMuchError where it is too large, and StoreError where none comes, or where the store
+        asks for other credentials.
         """
+        return self._ask("GET", path, None, deadline)
+
+    def post(self, path: str, question: Mapping[str, Any], deadline: Deadline) -> Any:
+        """Ask a question that is put in a body; raises as `get` does.
+
+        Raises ValueError where the path is none of the `questions`.
+        """
+        if self._questions is None or not self._questions.fullmatch(path):
+            raise ValueError(f"POST {path} is no question")
+        return self._ask("POST", path, json.dumps(question).encode(), deadline)
+
+    def _ask(
+        self, method: Literal["GET", "POST"], path: str, body: bytes | None, deadline: Deadline
+    ) -> Any:
         deadline = Deadline(min(deadline.at, Deadline.after(self._timeout).at))
+        headers = {} if body is None else {"Content-Type": "application/json"}
         with (
             self._errors(deadline.remaining),
             self._transport.within(deadline),
-            self._client.stream("GET", self.address + path, timeout=deadline.remaining) as response,
+            self._client.stream(
+                method,
+                self.address + path,
+                content=body,
+                headers=headers,
+                timeout=deadline.remaining,
+            ) as response,
         ):
             if response.status_code != HTTPStatus.OK:
                 raise self._refusal(response)
             body = _read(response, _MOST_BYTES)
         if body is None:
-            raise QueryError(f"{path}: an answer of more than {_MOST_BYTES} bytes")
+            raise TooMuchError(f"{path}: an answer of more than {_MOST_BYTES} bytes")
         try:
             answer = parse_json(body)
         except ValueError as error:
+            if isinstance(error.__cause__, RecursionError):
+                raise TooMuchError(
+                    f"{path}: not JSON but nested too deeply: {self._shown(body[:40])}"
+                ) from error
             raise QueryError(f"{path}: not JSON but {self._shown(body[:40])}") from error
         if (words := _error_in(answer)) is not None:
             raise QueryError(f"{path}: {self._shown(words)}")

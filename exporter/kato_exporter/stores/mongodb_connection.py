@@ -35,16 +35,18 @@ class MongoConnection:
 
     `timeout` in seconds bounds the search for a server and every cheap question;
     `query_timeout` bounds each question that reads an index or a collection through, on the
-    server too (`maxTimeMS`).
+    server too (`maxTimeMS`). `name` is what the server shows of us in currentOp and its log.
     """
 
-    def __init__(self, url: str, *, timeout: float, query_timeout: float) -> None:
+    def __init__(
+        self, url: str, *, timeout: float, query_timeout: float, name: str = "kato-exporter"
+    ) -> None:
         milliseconds = int(timeout * 1000)
         self.timeout = timeout
         self.query_timeout = query_timeout
         self._client = Client(
             url,
-            appname="kato-exporter",
+            appname=name,
             serverSelectionTimeoutMS=milliseconds,
             connectTimeoutMS=milliseconds,
             maxPoolSize=8,

@@ -1,12 +1,18 @@
-"""Qdrant, by its REST API: `GET /`, `/collections` and `/collections/NAME`, no others."""
-
-from urllib.parse import quote
+"""Qdrant, by its REST API: `GET /`, `/collections` and `/collections/NAME`; and its points."""
 
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.http import JsonApi
 from kato_exporter.stores.json_values import at, text
-from kato_exporter.stores.qdrant_answers import CollectionInfo, collection_info, collection_names
+from kato_exporter.stores.qdrant_answers import (
+    CollectionDescription,
+    CollectionInfo,
+    collection_description,
+    collection_info,
+    collection_names,
+)
+from kato_exporter.stores.qdrant_names import collection_path
+from kato_exporter.stores.qdrant_points import QUESTIONS, QdrantPoints
 from kato_exporter.stores.store import StoreReport
 
 
@@ -25,7 +31,9 @@ class QdrantStore:
             timeout=timeout,
             key=api_key,
             advice="check KATO_QDRANT_API_KEY (--qdrant-api-key)",
+            questions=QUESTIONS,
         )
+        self.points = QdrantPoints(self._api, timeout=timeout)
 
     @property
     def address(self) -> str:
@@ -63,11 +71,19 @@ class QdrantStore:
 
     def collection(self, name: str, deadline: Deadline) -> CollectionInfo:
         """Ask `/collections/NAME`; QueryError with code 404 where it is gone."""
-        path = f"/collections/{quote(name, safe='', errors='replace')}"
+        path = collection_path(name)
         info = collection_info(self._api.get(path, deadline))
         if info is None:
             raise QueryError(f"{path}: not a collection")
         return info
+
+    def describe(self, name: str, deadline: Deadline) -> CollectionDescription:
+        """Ask the same for all that the answer has."""
+        path = collection_path(name)
+        description = collection_description(self._api.get(path, deadline))
+        if description is None:
+            raise QueryError(f"{path}: not a collection")
+        return description
 
     def close(self) -> None:
         """Give back every connection."""

@@ -2,22 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
 from redis.client import PubSub
-from redis.retry import Retry
 
 from kato_exporter.kato.session_records import LARGEST_RECORD
 from kato_exporter.kato.sessions import SESSION_INDEX, SESSION_KEY_MATCH
 from kato_exporter.kato.streams import GLOBAL_STREAM, PROCESSOR_STREAM_MATCH
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.redis_sentinel import SentinelMaster, SentinelUrl
+from kato_exporter.stores.redis_connection import RedisConnection, redis_errors
 from kato_exporter.stores.store import StoreReport
 
 InfoSections = Mapping[str, Any]
@@ -91,24 +88,8 @@ class StreamSize:
     memory: int | None
 
 
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except redis.exceptions.NoPermissionError as error:
-        raise QueryError(f"not permitted: {error}") from error
-    except redis.exceptions.AuthenticationError as error:
-        raise StoreError(f"authentication failed: {error}") from error
-    except redis.exceptions.ResponseError as error:
-        raise QueryError(str(error)) from error
-    except (redis.exceptions.RedisError, OSError) as error:
-        raise StoreError(str(error) or type(error).__name__) from error
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
-        raise StoreError(f"not an answer of Redis: {error}") from error
-
-
 def _is_refused(ask: Callable[[], object]) -> bool:
-    with _redis_errors():
+    with redis_errors():
         try:
             ask()
         except redis.exceptions.NoPermissionError:
@@ -128,31 +109,20 @@ class RedisStore:
     name = "redis"
 
     def __init__(self, url: str, *, timeout: float) -> None:
-        self._url = url
         self._timeout = timeout
-        self._sentinels = (
-            SentinelMaster(SentinelUrl.parse(url), timeout=timeout)
-            if SentinelUrl.speaks(url)
-            else None
-        )
-        self._client = self._open(retries=1)
-        self.database = int(self._client.get_connection_kwargs().get("db") or 0)
+        self._connection = RedisConnection(url, timeout=timeout)
+        self._client = self._connection.client
+        self.database = self._connection.database
 
     @property
     def address(self) -> str:
         """Where it is, without user name, password or options."""
-        if self._sentinels is not None:
-            return f"{self._sentinels.place}/{self.database}"
-        parts = urlsplit(self._url)
-        if parts.scheme == "unix":
-            return f"unix://{parts.path}"
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{parts.scheme}://{host}:{parts.port or 6379}/{self.database}"
+        return self._connection.address
 
     def probe(self, deadline: Deadline) -> None:
         """Send PING; raise StoreError where no PONG comes."""
         del deadline  # the socket's own time limit holds
-        with _redis_errors():
+        with redis_errors():
             self._client.ping()
 
     def report(self) -> StoreReport:
@@ -164,12 +134,12 @@ class RedisStore:
 
     def info(self) -> InfoSections:
         """Ask INFO for its default sections."""
-        with _redis_errors():
+        with redis_errors():
             return cast("InfoSections", self._client.info())
 
     def server_facts(self) -> ServerFacts:
         """Ask INFO, INFO commandstats and CONFIG GET save, all in one round trip."""
-        with _redis_errors():
+        with redis_errors():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.info()
             pipeline.info("commandstats")
@@ -185,13 +155,13 @@ class RedisStore:
 
     def tells_new_keys(self) -> bool:
         """Tell whether the server has the event `new` (Redis from 7.0, every Valkey)."""
-        with _redis_errors():
+        with redis_errors():
             major, minor, *_ = str(self._client.info("server")["redis_version"]).split(".")
             return (int(major), int(minor)) >= _FIRST_WITH_NEW_EVENT
 
     def clock_offset(self) -> float:
         """Give how many seconds the server's clock is ahead of ours, half a round trip off."""
-        with _redis_errors():
+        with redis_errors():
             before = time.time()
             seconds, microseconds = self._client.time()
             after = time.time()
@@ -203,7 +173,7 @@ class RedisStore:
         The step is taken twice, for keys of any type and for strings; only what the second lacks
         is asked for its type.
         """
-        with _redis_errors():
+        with redis_errors():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.scan(cursor, match=SESSION_KEY_MATCH, count=_SCAN_COUNT)
             pipeline.scan(cursor, match=SESSION_KEY_MATCH, count=_SCAN_COUNT, _type="string")
@@ -214,7 +184,7 @@ class RedisStore:
 
     def foreign_keys(self, keys: Sequence[bytes]) -> set[bytes]:
         """Give those of the keys that hold something else than a string; one TYPE for each."""
-        with _redis_errors():
+        with redis_errors():
             pipeline = self._client.pipeline(transaction=False)
             for key in keys:
                 pipeline.type(key)
@@ -240,12 +210,12 @@ class RedisStore:
 
     def session_index_size(self) -> int | None:
         """Count the members of KATO 3's index of sessions, None where there is no such key."""
-        with _redis_errors():
+        with redis_errors():
             return self._client.scard(SESSION_INDEX) or None
 
     def scan_processor_streams(self, cursor: int) -> StreamStep:
         """Take one step of a SCAN for keys that are called as processors' streams are."""
-        with _redis_errors():
+        with redis_errors():
             following, keys = self._client.scan(
                 cursor, match=PROCESSOR_STREAM_MATCH, count=_SCAN_COUNT
             )
@@ -257,14 +227,14 @@ class RedisStore:
         QueryError where TYPE or XLEN is refused.
         """
         sizes: dict[bytes, StreamSize | None] = {}
-        with _redis_errors():
+        with redis_errors():
             for start in range(0, len(keys), _STREAMS_AT_ONCE):
                 sizes |= self._portion_of_streams(keys[start : start + _STREAMS_AT_ONCE])
         return sizes
 
     def notification_flags(self) -> frozenset[str]:
         """Read which classes of keyspace events are on; QueryError where CONFIG is refused."""
-        with _redis_errors():
+        with redis_errors():
             reply = cast(
                 "dict[str, str]",
                 self._client.config_get("notify-keyspace-events"),
@@ -274,34 +244,21 @@ class RedisStore:
 
     def set_notification_flags(self, flags: frozenset[str]) -> None:
         """Turn on exactly these classes of keyspace events; QueryError where refused."""
-        with _redis_errors():
+        with redis_errors():
             self._client.config_set("notify-keyspace-events", "".join(sorted(flags)))
 
     def session_events(self, events: tuple[Keyevent, ...]) -> "SessionEventFeed":
         """Subscribe to these events of the database; every one from now on is delivered."""
         return SessionEventFeed(
-            self._open(retries=0), database=self.database, events=events, timeout=self._timeout
+            self._connection.open(retries=0),
+            database=self.database,
+            events=events,
+            timeout=self._timeout,
         )
 
     def close(self) -> None:
         """Give back every connection."""
-        self._client.close()
-        if self._sentinels is not None:
-            self._sentinels.close()
-
-    def _open(self, *, retries: int) -> redis.Redis:
-        """Make a client; one retry renews a pooled connection that the server has closed."""
-        options: dict[str, Any] = {
-            "socket_timeout": self._timeout,
-            "socket_connect_timeout": self._timeout,
-            "client_name": "kato-exporter",
-            "retry": Retry(
-                NoBackoff(), retries, supported_errors=(redis.exceptions.ConnectionError,)
-            ),
-        }
-        if self._sentinels is not None:
-            return self._sentinels.client(**options)
-        return redis.Redis.from_url(self._url, **options)
+        self._connection.close()
 
     def _lacking(self) -> Iterator[str]:
         """Try each kind of question that an account may be refused, and say what is lost by it."""
@@ -336,7 +293,7 @@ class RedisStore:
 
     def _portion_of_values(self, keys: Sequence[bytes]) -> Iterator[tuple[SessionValue, int]]:
         """Ask for sizes first, so that no huge value is ever fetched; give values and sizes."""
-        with _redis_errors():
+        with redis_errors():
             pipeline = self._client.pipeline(transaction=False)
             for key in keys:
                 pipeline.strlen(key)
@@ -400,7 +357,7 @@ class SessionEventFeed:
         self._early: list[SessionEvent] = []
         self._failure: StoreError | None = None
         self._prefix = f"__keyevent@{database}__:".encode()
-        with _redis_errors():
+        with redis_errors():
             self._pubsub: PubSub = client.pubsub()  # type: ignore[no-untyped-call]
         try:
             self._await_subscription([self._prefix + event.encode() for event in events])
@@ -421,7 +378,7 @@ class SessionEventFeed:
         A PING on the same connection is answered behind them. Its answer is also the proof that
         the connection is alive: StoreError where none comes in time.
         """
-        with _redis_errors():
+        with redis_errors():
             self._pubsub.ping()
         events, self._early = self._early, []
         deadline = Deadline.after(self._timeout)
@@ -452,7 +409,7 @@ class SessionEventFeed:
         self._client.close()
 
     def _await_subscription(self, channels: list[bytes]) -> None:
-        with _redis_errors():
+        with redis_errors():
             self._pubsub.subscribe(*channels)
         missing = set(channels)
         deadline = Deadline.after(self._timeout)
@@ -474,7 +431,7 @@ class SessionEventFeed:
         if self._failure is not None:
             raise self._failure
         try:
-            with _redis_errors(), suppress(redis.exceptions.TimeoutError):
+            with redis_errors(), suppress(redis.exceptions.TimeoutError):
                 return cast("dict[str, Any] | None", self._pubsub.get_message(timeout=timeout))
         except StoreError as error:
             self._failure = error

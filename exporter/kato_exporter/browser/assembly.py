@@ -1,0 +1,221 @@
+"""Puts the record browser together from its settings."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from flask import Blueprint, Flask, abort
+
+from kato_exporter.browser.accounts import Accounts, refuse_open_door
+from kato_exporter.browser.app import Place, create_app
+from kato_exporter.browser.documents import documents_pages
+from kato_exporter.browser.home import Figure, Subject, home_pages
+from kato_exporter.browser.knowledge import knowledge_pages
+from kato_exporter.browser.patterns import patterns_pages
+from kato_exporter.browser.qdrant import qdrant_pages
+from kato_exporter.browser.redis import redis_pages
+from kato_exporter.browser.sessions import sessions_pages
+from kato_exporter.browser.sign_in import SignInRules, protect
+from kato_exporter.browser.trusted_proxy import TrustedProxies
+from kato_exporter.kato.knowledge import SYSTEM_DATABASES
+from kato_exporter.settings import BrowserSettings
+from kato_exporter.stores.deadline import Deadline
+from kato_exporter.stores.mongodb_connection import MongoConnection
+from kato_exporter.stores.mongodb_documents import MongoDocuments
+from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
+from kato_exporter.stores.mongodb_patterns import MongoPatterns
+from kato_exporter.stores.qdrant import QdrantStore
+from kato_exporter.stores.redis_connection import RedisConnection
+from kato_exporter.stores.redis_keys import RedisKeys
+from kato_exporter.stores.redis_sessions import SessionRecords
+
+_NAME = "kato-browser"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What the browser has of one store, or in its stead where it is not configured."""
+
+    pages: tuple[Blueprint, ...]
+    places: tuple[Place, ...] = ()
+    subjects: tuple[Subject, ...] = ()
+    close: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The application, and what it holds open; a context manager that closes that."""
+
+    app: Flask
+    parts: tuple[Part, ...]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with ExitStack() as ends:
+            for part in self.parts:
+                ends.callback(part.close)
+
+
+def assemble(settings: BrowserSettings, accounts: Accounts, *, tls: bool) -> Browser:
+    """Build the pages of the stores that have a URL, behind the sign-in.
+
+    `tls` says that the server itself speaks it. Raises ValueError for settings that do not go
+    together.
+    """
+    rules = SignInRules(
+        proxies=TrustedProxies(
+            settings.browser_trusted_proxies or (), settings.browser_user_header
+        ),
+        https=tls or (settings.browser_url or "").startswith("https://"),
+        idle_timeout=settings.browser_idle_timeout,
+        login_timeout=settings.browser_login_timeout,
+    )
+    refuse_open_door(settings.browser_listen, accounts, behind_proxies=bool(rules.proxies.networks))
+    parts = (_redis(settings), _mongodb(settings), _qdrant(settings))
+    subjects = [subject for part in parts for subject in part.subjects]
+    app = create_app(
+        [
+            home_pages(subjects, patience=settings.store_timeout),
+            *(pages for part in parts for pages in part.pages),
+        ],
+        [Place("Home", "/"), *(place for part in parts for place in part.places)],
+        export_rows=settings.browser_export_rows,
+        grafana_url=settings.grafana_url,
+    )
+    protect(app, accounts, rules)
+    return Browser(app, parts)
+
+
+def _redis(settings: BrowserSettings) -> Part:
+    if settings.redis_url is None:
+        return _absent("Redis", "KATO_REDIS_URL", "/sessions", "/redis")
+    connection = RedisConnection(
+        settings.redis_url, timeout=settings.store_timeout, client_name=_NAME
+    )
+    keys = RedisKeys(connection)
+    sessions = SessionRecords(connection, seconds=settings.browser_query_timeout)
+    rows = settings.browser_page_rows
+    return Part(
+        pages=(
+            sessions_pages(sessions, page_rows=rows),
+            redis_pages(keys, page_rows=rows),
+        ),
+        places=(Place("Sessions", "/sessions"), Place("Redis", "/redis")),
+        subjects=(
+            Subject(
+                title="Sessions",
+                store="redis",
+                address=connection.address,
+                links=(("Sessions", "/sessions"), ("Redis and its keys", "/redis")),
+                figures=lambda: _redis_figures(keys),
+            ),
+        ),
+        close=connection.close,
+    )
+
+
+def _redis_figures(keys: RedisKeys) -> list[Figure]:
+    told = keys.server()
+    fields = {name: value for section in told.sections for name, value in section.fields}
+    memory = fields.get("used_memory", "")
+    return [
+        Figure("version", fields.get("valkey_version") or fields.get("redis_version"), "text"),
+        Figure("keys of any kind", told.keys),
+        Figure("memory", int(memory) if memory.isdecimal() else None, "bytes"),
+    ]
+
+
+def _mongodb(settings: BrowserSettings) -> Part:
+    if settings.mongo_url is None:
+        return _absent("MongoDB", "KATO_MONGO_URL", "/kb")
+    connection = MongoConnection(
+        settings.mongo_url,
+        timeout=settings.store_timeout,
+        query_timeout=settings.browser_query_timeout,
+        name=_NAME,
+    )
+    knowledge, patterns = MongoKnowledge(connection), MongoPatterns(connection)
+    rows = settings.browser_page_rows
+    return Part(
+        pages=(
+            knowledge_pages(knowledge, patterns, page_rows=rows),
+            patterns_pages(patterns, knowledge, page_rows=rows),
+            documents_pages(MongoDocuments(connection), page_rows=rows),
+        ),
+        places=(Place("Knowledge", "/kb"),),
+        subjects=(
+            Subject(
+                title="Knowledge",
+                store="mongodb",
+                address=connection.address,
+                links=(("Knowledge bases", "/kb"),),
+                figures=lambda: _knowledge_figures(connection),
+            ),
+        ),
+        close=connection.close,
+    )
+
+
+def _knowledge_figures(connection: MongoConnection) -> list[Figure]:
+    with connection.asking() as client:
+        version = client.server_info()["version"]
+        listed = client.admin.command("listDatabases")
+    names = {database["name"] for database in listed["databases"]}
+    return [
+        Figure("version", version, "text"),
+        Figure("databases", len(names - SYSTEM_DATABASES)),
+        Figure("on disk", listed.get("totalSize"), "bytes"),
+    ]
+
+
+def _qdrant(settings: BrowserSettings) -> Part:
+    if settings.qdrant_url is None:
+        return _absent("Qdrant", "KATO_QDRANT_URL", "/qdrant")
+    store = QdrantStore(
+        settings.qdrant_url, timeout=settings.store_timeout, api_key=settings.qdrant_api_key
+    )
+    return Part(
+        pages=(qdrant_pages(store, page_rows=settings.browser_page_rows),),
+        places=(Place("Vectors", "/qdrant"),),
+        subjects=(
+            Subject(
+                title="Vectors",
+                store="qdrant",
+                address=store.address,
+                links=(("Collections", "/qdrant"),),
+                figures=lambda: _qdrant_figures(store, settings.store_timeout),
+            ),
+        ),
+        close=store.close,
+    )
+
+
+def _qdrant_figures(store: QdrantStore, patience: float) -> list[Figure]:
+    deadline = Deadline.after(patience)
+    return [
+        Figure("version", store.version(deadline), "text"),
+        Figure("collections", len(store.collections(deadline))),
+    ]
+
+
+def _absent(title: str, setting: str, *paths: str) -> Part:
+    """Answer for the pages of a store that is not configured."""
+    pages = Blueprint(f"no_{title.lower()}", __name__)
+
+    def absent(below: str = "") -> None:
+        del below
+        abort(404, f"{title} is not configured; set {setting} and start the browser again.")
+
+    for path in paths:
+        pages.add_url_rule(path, view_func=absent)
+        pages.add_url_rule(f"{path}/<path:below>", view_func=absent)
+    return Part(pages=(pages,))

@@ -1,0 +1,173 @@
+"""Chromium as a reader of the record browser, and what it complains of on the way."""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any, Literal
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    StorageState,
+    sync_playwright,
+)
+
+from support.servers import missing
+
+Theme = Literal["light", "dark"]
+
+THEMES: Sequence[Theme] = ("light", "dark")
+WIDTHS = (360, 1280, 1920)
+HEIGHT = 900
+
+RAN = "kato_ran"
+"""The variable of a window that hostile data would set if any of it ran."""
+
+_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+_TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+_PATIENCE_MS = 15_000
+
+_AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+_ASK_AXE = f"axe.run({json.dumps({'runOnly': _TAGS, 'resultTypes': ['violations']})})"
+
+_REMEMBER_VIOLATIONS = """
+window.kato_violations = [];
+document.addEventListener("securitypolicyviolation", (event) => {
+  window.kato_violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`);
+});
+"""
+
+_STICKING_OUT = """() => {
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width) return [];
+  const inside = (element) => element.parentElement?.closest(".scroll, pre");
+  return [...document.body.querySelectorAll("*")]
+    .filter((element) => !inside(element) && element.getBoundingClientRect().right > width + 1)
+    .map((element) => element.outerHTML.slice(0, 160));
+}"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a Chromium without windows for a while; skip or fail the test where there is none."""
+    program = shutil.which("chromium")
+    if program is None:
+        missing("no chromium on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Reader:
+    """Somebody at a window, and everything that went wrong in it, in the order in which it did.
+
+    `origin` is where the record browser serves; a request that goes elsewhere is a complaint, and
+    is not let through.
+    """
+
+    def __init__(
+        self,
+        browser: Browser,
+        origin: str,
+        *,
+        theme: Theme = "light",
+        width: int = 1280,
+        script: bool = True,
+        signed_in: StorageState | None = None,
+    ) -> None:
+        self.origin = origin
+        self.complaints: list[str] = []
+        self.context: BrowserContext = browser.new_context(
+            base_url=origin,
+            color_scheme=theme,
+            viewport={"width": width, "height": HEIGHT},
+            java_script_enabled=script,
+            storage_state=signed_in,
+            accept_downloads=False,
+        )
+        self.context.set_default_timeout(_PATIENCE_MS)
+        self._script = script
+        if script:
+            self.context.add_init_script(_REMEMBER_VIOLATIONS)
+        self.context.route(lambda url: not self._own(url), lambda route: route.abort())
+        self.page: Page = self.context.new_page()
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self._complain(f"error: {error}"))
+        self.page.on("dialog", self._dismiss)
+        self.page.on("request", self._see)
+        self.page.on("popup", lambda page: self._complain(f"window: {page.url}"))
+
+    def open(self, path: str, *, status: int = 200) -> Page:
+        """Go to a path, and expect the status that belongs to it."""
+        response = self.page.goto(path)
+        assert response is not None
+        assert status == response.status, f"{path}: {response.status}\n{response.text()[:2000]}"
+        if status >= 400:  # Chromium puts what we expect among the errors of its console
+            expected = f"the server responded with a status of {status}"
+            self.complaints = [each for each in self.complaints if expected not in each]
+        return self.page
+
+    def sign_in(self, name: str, password: str) -> None:
+        """Fill in the form of the first page that asks for it."""
+        self.open("/")
+        self.page.get_by_label("Name").fill(name)
+        self.page.get_by_label("Password").fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("button", name="Sign out").wait_for()
+
+    def resize(self, width: int) -> None:
+        """Make the window narrower or wider."""
+        self.page.set_viewport_size({"width": width, "height": HEIGHT})
+
+    def sticking_out(self) -> list[str]:
+        """Give what stands out of the window on the right, where the page as a whole does."""
+        found: list[str] = self.page.evaluate(_STICKING_OUT)
+        return found
+
+    def barriers(self) -> list[str]:
+        """Give what axe-core finds on the page against WCAG 2.2 A and AA."""
+        self.page.evaluate(_AXE)
+        found: dict[str, Any] = self.page.evaluate(_ASK_AXE)
+        return [
+            f"{violation['id']}: {node['failureSummary']}\n{node['html'][:300]}"
+            for violation in found["violations"]
+            for node in violation["nodes"]
+        ]
+
+    def assert_content(self) -> None:
+        """Fail where anything was wrong until now."""
+        if self._script:
+            self.complaints += self.page.evaluate("window.kato_violations")
+            assert self.page.evaluate(f"window.{RAN} === undefined"), f"ran: {self.page.url}"
+        assert [] == self.complaints
+
+    def close(self) -> None:
+        """Close the window."""
+        self.context.close()
+
+    def _own(self, url: str) -> bool:
+        return url == self.origin or url.startswith(f"{self.origin}/")
+
+    def _complain(self, what: str) -> None:
+        self.complaints.append(f"{what} (on {self.page.url})")
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._complain(f"{message.type}: {message.text}")
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self._complain(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _see(self, request: Request) -> None:
+        if not self._own(request.url):
+            self._complain(f"request: {request.url[:200]}")
