@@ -15,7 +15,9 @@ import structlog
 from kato_exporter import __version__
 from kato_exporter.browser.account_command import account
 from kato_exporter.browser.accounts import THIS_RUNS_USER, Accounts
+from kato_exporter.browser.app import LARGEST_BODY
 from kato_exporter.browser.assembly import assemble as assemble_browser
+from kato_exporter.browser.records.audit_command import audit
 from kato_exporter.collectors.collector import most_series
 from kato_exporter.logs import configure_logging
 from kato_exporter.runtime.assembly import Exporter, assemble
@@ -97,7 +99,7 @@ def browse(**given: Any) -> None:
             browser.app,
             settings.browser_listen,
             web_config,
-            largest_body=browser.app.config["MAX_CONTENT_LENGTH"],
+            largest_body=LARGEST_BODY,
         )
     if password is not None:
         click.echo(f"Sign in as {THIS_RUNS_USER} with {password} (good for this run).", err=True)
@@ -105,6 +107,7 @@ def browse(**given: Any) -> None:
 
 
 cli.add_command(account)
+cli.add_command(audit)
 
 
 @cli.command()

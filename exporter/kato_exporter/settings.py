@@ -62,6 +62,7 @@ _KATO_CONTAINERS = ContainerChoice.parse(
     "kato,kato-mongodb,kato-redis,kato-qdrant,label=com.docker.compose.project=kato"
 )
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+_NEW_DIRECTORY = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -254,6 +255,14 @@ class BrowserSettings(Settings):
     )
     browser_user_header: str | None = _setting(
         HeaderName(), "Header in which a trusted proxy names the user that it has let in."
+    )
+    browser_writable: bool = _setting(
+        click.BOOL, "Whether editors may change and delete records.", default=False
+    )
+    browser_data_dir: Path | None = _setting(
+        _NEW_DIRECTORY,
+        "Directory of the trash and the audit log, which must last; needed where records may be "
+        "changed. It is made if it is not there.",
     )
     browser_idle_timeout: float = _setting(
         Duration(), "A login ends after so long without a request.", default=1800.0

@@ -1,21 +1,32 @@
-"""Every page that links lead to: at every width, in both themes, for every reader."""
+"""Every page that links lead to: at every width, in both themes, with and without a script."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 import pytest
 
-from browser.conftest import Site
+from support.browsing import Site, sign_in
 from support.chromium import THEMES, WIDTHS, Reader, Theme
 from support.crawling import Found, crawl
+from support.records import Records
 
-NO_PAGES = {"/static/<path:filename>", "/-/healthy", "/metrics", "/login"}
-"""What can be asked for with GET and is no page of somebody who is signed in."""
-
-FAILURES = {
+FAILURES: dict[str, int] = {
     "/nowhere": HTTPStatus.NOT_FOUND,
     "/sessions/session-none": HTTPStatus.NOT_FOUND,
     "/sessions?sort=upwards": HTTPStatus.BAD_REQUEST,
 }
+
+EMPTY = ("/sessions?node=nobody", "/kb?prefix=nobody", "/redis/keys?match=nobody", "/qdrant?q=no")
+
+
+OUTLINE = """() => [
+  document.title,
+  ...[...document.querySelectorAll("h1, h2, h3, a, th, dt, label")].map((each) => each.innerText),
+  document.querySelectorAll("td, dd, li").length,
+].map((each) => `${each}`.replace(/ ?Copy$/, ""))"""
+"""What a page says, but for values that change and for buttons that need a script."""
 
 
 @pytest.fixture(scope="module")
@@ -24,50 +35,98 @@ def found(site: Site) -> Found:
     return crawl(site.client, site.rule_of, most_of_a_kind=3)
 
 
-def test_links_lead_to_every_page(site: Site, found: Found) -> None:
-    """None of the URL map is out of reach, and no link leads nowhere."""
-    rules = {
-        rule.rule for rule in site.rules.iter_rules() if "GET" in (rule.methods or ())
-    } - NO_PAGES
+@pytest.fixture(scope="module")
+def addresses(found: Found, records: Records) -> list[str]:
+    """Give one page of each rule, one for each type of a Redis key, and some without records."""
+    keys = ["/redis/key?" + urlencode({"name": name}) for name in records.keys.values()]
+    return [*found.one_of_each_rule(), *keys, *EMPTY]
 
+
+def test_links_lead_to_every_page(site: Site, found: Found) -> None:
+    """None of the URL map is out of reach, no link leads nowhere, and no download breaks off."""
+    assert [] == found.broken
     assert [] == [
         (address, answer.status_code)
         for address, answer in found.answers.items()
         if answer.status_code != HTTPStatus.OK
     ]
-    assert rules == found.rules
+    assert site.rules == found.rules
 
 
-def test_every_page_has_a_twin_in_json(site: Site, found: Found) -> None:
-    """At the address with `format=json`, and where JSON is asked for."""
-    for address in found.addresses:
-        twin = site.client.get(address, params=None, headers={"Accept": "application/json"})
+def test_every_page_has_a_twin_in_json(site: Site, addresses: list[str]) -> None:
+    """At the same address, for whoever asks for JSON."""
+    for address in addresses:
+        twin = site.client.get(address, headers={"Accept": "application/json"})
         assert "application/json" == twin.headers["content-type"], address
         assert isinstance(twin.json(), dict), address
 
 
-def complaints_of(reader: Reader, addresses: dict[str, int]) -> list[str]:
-    """Open pages; give what axe-core, the widths and Chromium have against them."""
-    found = []
-    for address, status in addresses.items():
-        reader.resize(WIDTHS[0])
+def complaints_of(
+    reader: Reader, pages: dict[str, int], *, looked_at: Sequence[int]
+) -> Iterator[str]:
+    """Open pages; give what the widths, and at some of them axe-core, have against them."""
+    for address, status in pages.items():
         reader.open(address, status=status)
         for width in WIDTHS:
             reader.resize(width)
-            found += [f"{address} at {width} px: {each}" for each in reader.sticking_out()]
-            if width != WIDTHS[-1]:
-                found += [f"{address} at {width} px: {each}" for each in reader.barriers()]
-    return found
+            for each in reader.sticking_out():
+                yield f"{address} at {width} px stands out: {each}"
+            for each in reader.barriers() if width in looked_at else ():
+                yield f"{address} at {width} px: {each}"
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_pages_suit_every_reader(site: Site, found: Found, theme: Theme) -> None:
+def test_pages_suit_every_reader(site: Site, addresses: list[str], theme: Theme) -> None:
     """Nothing stands out of the window, axe-core finds no barrier, Chromium has no complaint."""
-    addresses = dict.fromkeys(found.addresses, HTTPStatus.OK) | FAILURES
-    reader = site.reader(theme=theme)
-    try:
-        complaints = complaints_of(reader, addresses)
+    with closing(site.reader(theme=theme)) as reader:
+        pages: dict[str, int] = dict.fromkeys(addresses, HTTPStatus.OK) | FAILURES
+        looked_at = WIDTHS[:2] if theme == "light" else WIDTHS[1:2]  # colours know no width
+        complaints = list(complaints_of(reader, pages, looked_at=looked_at))
         reader.assert_content()
-    finally:
-        reader.close()
     assert not complaints, "\n\n".join(complaints)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_way_in_suits_every_reader(site: Site, theme: Theme) -> None:
+    """The form for name and password, at first and after a wrong password, and the help."""
+    with closing(site.stranger(theme=theme)) as reader:
+        complaints = list(complaints_of(reader, {"/login": HTTPStatus.OK}, looked_at=WIDTHS))
+        reader.fill_in("mallory", "a wrong one")
+        reader.page.get_by_role("alert").wait_for()
+        complaints += reader.barriers()
+        reader.expect_status(HTTPStatus.FORBIDDEN)
+        reader.assert_content()
+    with closing(site.reader(theme=theme)) as reader:
+        reader.open("/")
+        reader.page.keyboard.press("?")
+        reader.page.get_by_role("dialog").wait_for()
+        complaints += reader.barriers()
+        reader.assert_content()
+    assert not complaints, "\n\n".join(complaints)
+
+
+def test_no_page_needs_a_script(site: Site, addresses: list[str]) -> None:
+    """Without one there is the same text, but for what counts down, and nothing that needs one."""
+    with (
+        closing(site.reader()) as with_script,
+        closing(site.reader(script=False)) as without,
+    ):
+        for address in addresses:
+            seen = [reader.open(address).evaluate(OUTLINE) for reader in (with_script, without)]
+            assert seen[0] == seen[1], address
+            assert not without.page.locator(".with-script:visible").count(), address
+        without.assert_content()
+
+
+def test_forms_work_without_a_script(site: Site, records: Records) -> None:
+    """Sign in, search, open what was found, sign out."""
+    with closing(site.stranger(script=False)) as reader:
+        sign_in(reader)
+        page = reader.open("/sessions")
+        page.get_by_label("Id contains").fill(records.session)
+        page.get_by_role("button", name="Search").click()
+        page.get_by_role("link", name=records.session).click()
+        assert records.session in page.get_by_role("heading", level=1).inner_text()
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_label("Password").wait_for()
+        reader.assert_content()

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from flask import Flask
 from flask.testing import FlaskClient
 from markupsafe import escape
+from pymongo.errors import OperationFailure
 
 from kato_exporter.browser.app import Place, create_app
 from kato_exporter.browser.knowledge import knowledge_pages
@@ -26,7 +27,7 @@ from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYMBOLS, pattern_na
 from kato_exporter.stores.mongodb_connection import MongoConnection
 from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
 from kato_exporter.stores.mongodb_patterns import MongoPatterns
-from support.servers import MongoServer
+from support.servers import MongoServer, missing
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "kato2"
 KB = "alice_kato"
@@ -144,6 +145,20 @@ def facts_of(client: FlaskClient, path: str, status: int = 200) -> Any:
     return json.loads(response.text)
 
 
+@contextmanager
+def refusing(mongo: MongoServer, command: str, code: int, **data: object) -> Iterator[None]:
+    """Let the server refuse a command of the browser's, by a fail point of its own."""
+    data |= {"failCommands": [command], "errorCode": code, "appName": "kato-exporter"}
+    try:
+        mongo.client.admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=data)
+    except OperationFailure as error:
+        missing(f"fail points need mongod --setParameter enableTestCommands=1 ({error})")
+    try:
+        yield
+    finally:
+        mongo.client.admin.command("configureFailPoint", "failCommand", mode="off")
+
+
 def test_knowledge_bases_are_listed_with_their_counts(
     mongo: MongoServer, client: FlaskClient
 ) -> None:
@@ -167,6 +182,15 @@ def test_knowledge_bases_are_listed_with_their_counts(
     lines = client.get("/kb?format=jsonl").text.splitlines()
     assert 4 == len(lines)
     assert "d_kato" == json.loads(lines[-1])["name"]
+
+
+def test_a_text_is_told_from_a_number(mongo: MongoServer, client: FlaskClient) -> None:
+    """A frequency that is a text stands in quotes."""
+    fill(mongo, [pattern([["a", "b"]], frequency="9", length=9)])
+    page = page_of(client, f"/kb/{KB}/patterns")
+
+    assert '<td class="number"><code>"9"</code></td>' in page
+    assert '<td class="number">9</td>' in page
 
 
 def test_states_without_rows_say_what_to_do(mongo: MongoServer, client: FlaskClient) -> None:
@@ -574,29 +598,75 @@ def test_patterns_that_are_left_out_are_announced(mongo: MongoServer, client: Fl
 def test_a_part_without_rights_leaves_the_others(mongo: MongoServer, client: FlaskClient) -> None:
     """Where the totals may not be read, all else of a knowledge base is there, with a notice."""
     load_recorded(mongo)
-    command: Document = {
-        "configureFailPoint": "failCommand",
-        "mode": "alwaysOn",
-        "data": {
-            "failCommands": ["find"],
-            "errorCode": 13,
-            "namespace": f"{KB}.{METADATA}",
-            "appName": "kato-exporter",
-        },
-    }
-    mongo.client.admin.command(command)
-    try:
+    with refusing(mongo, "find", 13, namespace=f"{KB}.{METADATA}"):
         facts = facts_of(client, f"/kb/{KB}")
         pattern_page = page_of(
             client, f"/kb/{KB}/patterns/a7938edb9478f7280132d45120f0ee0ebd58a9c3"
         )
-    finally:
-        mongo.client.admin.command("configureFailPoint", "failCommand", mode="off")
 
     assert facts["totals"] is None
     assert 4 == len(facts["top_patterns"])
     assert any(notice.startswith("KATO's totals cannot be read") for notice in facts["notices"])
     assert "The share cannot be told" in pattern_page
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("/kb", "listDatabases"),
+        (f"/kb/{KB}", "listCollections"),
+        (f"/kb/{KB}/patterns", "find"),
+        (f"/kb/{KB}/patterns/{'0' * 40}", "find"),
+    ],
+)
+def test_what_the_account_may_not_do_is_said(
+    mongo: MongoServer, client: FlaskClient, path: str, command: str
+) -> None:
+    """With 502, a reason and a way to try again."""
+    fill(mongo, [pattern([["a", "b"]], name="0" * 40)])
+    with refusing(mongo, command, 13):
+        assert "Try again" in page_of(client, path, status=502)
+    page_of(client, path)
+
+
+def test_counts_that_are_refused_are_unknown(mongo: MongoServer, client: FlaskClient) -> None:
+    """The list of knowledge bases has its rows, and says that counts are lacking."""
+    fill(mongo, [])
+    with refusing(mongo, "aggregate", 13):
+        facts = facts_of(client, "/kb")
+        page = page_of(client, "/kb")
+
+    assert (KB, None) == (
+        facts["knowledge_bases"][0]["name"],
+        facts["knowledge_bases"][0]["patterns"],
+    )
+    assert ["Knowledge bases whose counts are lacking here: 1."] == facts["notices"]
+    assert "unknown" in page
+
+
+def test_a_listing_that_takes_too_long_says_so(mongo: MongoServer, client: FlaskClient) -> None:
+    """The page has a way out, and a download ends with a note."""
+    fill(mongo, [pattern([["a", "b"]])])
+    with refusing(mongo, "find", 50):
+        page = page_of(client, f"/kb/{KB}/patterns?sort=length")
+        lines = client.get(f"/kb/{KB}/patterns?sort=length&format=jsonl").text.splitlines()
+
+    assert "No answer in time." in page
+    assert "createIndex({length: -1, name: 1})" in page
+    assert "createIndex" in json.loads(lines[-1])["_note"]
+
+
+def test_a_view_in_place_of_the_patterns_is_said_to_be_one(
+    mongo: MongoServer, client: FlaskClient
+) -> None:
+    """The listing has no answer, all else of the knowledge base is there."""
+    mongo.client[KB].create_collection(PATTERNS, viewOn="all", pipeline=[])
+    facts = facts_of(client, f"/kb/{KB}")
+
+    assert "is a view" in facts_of(client, f"/kb/{KB}/patterns", status=502)["reason"]
+    assert any("is a view" in notice for notice in facts["notices"])
+    assert facts["top_patterns"] is None
+    assert {PATTERNS: None} == {each["name"]: each["documents"] for each in facts["collections"]}
 
 
 def test_a_store_that_is_down_is_said_to_be() -> None:

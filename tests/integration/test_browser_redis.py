@@ -28,11 +28,13 @@ from support.waiting import at_most
 TIMEOUT = 1.0
 PAGE_ROWS = 20
 EXPORT_ROWS = 500
+COUNT = 600
 LARGE = 5 * 1024 * 1024
 PASSWORD = "s3cret-word"
 
 HOSTILE: dict[str, bytes] = {
     "markup": b"<script>alert(1)</script>",
+    "long markup": b"<script>alert(1)</script>\n" * 20,
     "attribute": b"\"' onmouseover=alert(1) x='",
     "template": b"{{7*7}}{% raw %}",
     "terminal": b"\x1b[31mred\x07",
@@ -352,6 +354,7 @@ def test_a_long_string_is_shown_in_parts(server: RedisServer, client: FlaskClien
     assert value == "".join(copies)
     assert 5 == len(pages)
     assert "Bytes 0 to 65,535 of 300,000." in pages[0].words
+    assert [] == pages[0].links("rel", "first")
     assert ["/redis/key?name=a"] == pages[1].links("rel", "first")
     assert (
         "The value ends before byte 400,000." in page(client, "/redis/key?name=a&at=400000").words
@@ -359,11 +362,11 @@ def test_a_long_string_is_shown_in_parts(server: RedisServer, client: FlaskClien
 
 
 ELEMENTS: dict[str, Callable[[Redis], object]] = {
-    "hash": lambda client: client.hset("k", mapping={f"{n:04}": n for n in range(1_000)}),
-    "set": lambda client: client.sadd("k", *(f"{n:04}" for n in range(1_000))),
-    "list": lambda client: client.rpush("k", *(f"{n:04}" for n in range(1_000))),
-    "zset": lambda client: client.zadd("k", {f"{n:04}": n for n in range(1_000)}),
-    "stream": lambda client: [client.xadd("k", {"n": f"{n:04}"}) for n in range(1_000)],
+    "hash": lambda client: client.hset("k", mapping={f"{n:04}": n for n in range(COUNT)}),
+    "set": lambda client: client.sadd("k", *(f"{n:04}" for n in range(COUNT))),
+    "list": lambda client: client.rpush("k", *(f"{n:04}" for n in range(COUNT))),
+    "zset": lambda client: client.zadd("k", {f"{n:04}": n for n in range(COUNT)}),
+    "stream": lambda client: [client.xadd("k", {"n": f"{n:04}"}) for n in range(COUNT)],
 }
 
 
@@ -384,14 +387,14 @@ def test_a_collection_is_shown_page_by_page(
     texts, url = list[str](), "/redis/key?name=k&format=json"
     while url:
         told = facts(client, url)
-        assert (kind, 1_000, []) == (told["type"], told["length"], told["notices"])
+        assert (kind, COUNT, []) == (told["type"], told["length"], told["notices"])
         texts += map(text_of, told["elements"])
         url = told["next"]
 
-    assert [f"{number:04}" for number in range(1_000)] == sorted(texts)
+    assert [f"{number:04}" for number in range(COUNT)] == sorted(texts)
     pages = list(walk(client, "/redis/key?name=k"))
     assert len(pages) > 10
-    assert all("1,000" in each.words for each in pages)
+    assert all(str(COUNT) in each.words for each in pages)
     assert {"/redis/key?name=k"} == {link for p in pages[1:] for link in p.links("rel", "first")}
 
 
@@ -486,38 +489,42 @@ def test_a_very_long_name_is_cut_and_has_no_link(server: RedisServer, client: Fl
     assert len(shown.words) < 10_000
 
 
-@pytest.mark.parametrize("kind", WRITES)
 @pytest.mark.parametrize("what", HOSTILE)
-def test_hostile_values_are_only_shown(
-    server: RedisServer, client: FlaskClient, kind: str, what: str
-) -> None:
+def test_hostile_values_are_only_shown(server: RedisServer, client: FlaskClient, what: str) -> None:
     """As a name, a field, a member, an element or a value: nothing runs, nothing breaks."""
     value = HOSTILE[what]
-    WRITES[kind](server.client, value[:1_000], value)
-    if kind == "stream":
-        server.client.xgroup_create(value[:1_000], value[:1_000], id="0")
-    url = key_url(value[:1_000])
-    for path in ("/redis/keys", url):
-        response = client.get(path)
+    urls = ["/redis/keys"]
+    for kind, write in WRITES.items():
+        name = value[:1_000] + kind.encode()
+        write(server.client, name, value)
+        urls.append(key_url(name))
+    server.client.xgroup_create(value[:1_000] + b"stream", value[:1_000], id="0")
+    for url in urls:
+        response = client.get(url)
         shown = Page(response.text)
 
         assert 200 == response.status_code
         assert ["/static/browser.js"] == shown.attributes("src")
+        assert 1 == [tag for tag, _ in shown.elements].count("script")
         assert not [name for _, each in shown.elements for name in each if name.startswith("on")]
         assert not {"\x00", "\x1b", "\x07", "\u202e", "\u2066", "\ud800"} & set(shown.words)
         assert "Set-Cookie" not in response.headers
         assert len(response.data) < 700_000
-        facts(client, path)
-    lines = client.get("/redis/keys?format=csv").text
-    assert "\n=cmd" not in lines
-    if kind != "string":
-        download = client.get(f"{url}&format=csv")
-        assert 200 == download.status_code
-        assert not any(
-            cell.startswith(("=", "+", "-", "@"))
-            for row in csv.reader(io.StringIO(download.text))
-            for cell in row
-        )
+        facts(client, url)
+
+
+def test_no_cell_of_a_download_is_a_formula(server: RedisServer, client: FlaskClient) -> None:
+    """Neither as the name of a key nor as what it holds."""
+    value = HOSTILE["formula"]
+    for kind, write in WRITES.items():
+        write(server.client, value + kind.encode(), value)
+    urls = [key_url(value + kind.encode()) for kind in WRITES if kind != "string"]
+    for url in ("/redis/keys?", *urls):
+        table = list(csv.reader(io.StringIO(client.get(f"{url}&format=csv").text)))
+
+        assert len(table) > 1
+        assert "=cmd" in str(table)
+        assert not [cell for row in table for cell in row if cell.startswith(("=", "+", "-", "@"))]
 
 
 def test_a_large_element_is_cut_and_says_so(server: RedisServer, client: FlaskClient) -> None:
@@ -552,6 +559,28 @@ def test_keys_are_downloaded(server: RedisServer, client: FlaskClient) -> None:
     assert "kato:000" == expiring["name"]
     assert 990 < float(expiring["ttl_seconds"]) <= 1_000
     assert {"string"} == {row["type"] for row in table}
+
+
+def test_a_download_that_takes_too_long_says_where_to_go_on(
+    server: RedisServer, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is whole by then says nothing."""
+    monkeypatch.setattr("kato_exporter.browser.redis._DOWNLOAD_SECONDS", 0.0)
+    server.client.rpush("long", *range(100))
+    server.client.rpush("short", 1)
+    long, short, all_keys = (
+        client.get(f"{url}format=jsonl").text.splitlines()
+        for url in ("/redis/key?name=long&", "/redis/key?name=short&", "/redis/keys?")
+    )
+
+    assert PAGE_ROWS + 1 == len(long)
+    assert (
+        f"a download takes at most 0 s; go on from at={PAGE_ROWS}" in json.loads(long[-1])["_note"]
+    )
+    assert (1, 2) == (len(short), len(all_keys))
+    server.client.mset({str(number): 1 for number in range(1_000)})
+    last = client.get("/redis/keys?format=jsonl").text.splitlines()[-1]
+    assert "go on from cursor=" in json.loads(last)["_note"]
 
 
 def test_a_type_of_a_module_is_said_to_be_unsupported(

@@ -355,6 +355,16 @@ def test_where_a_session_leads(server: RedisServer, client: FlaskClient) -> None
     assert "var-node=project-x" in dashboard
 
 
+def test_a_symbol_that_no_url_can_carry_is_text(server: RedisServer, client: FlaskClient) -> None:
+    """Half a surrogate pair, which JSON can hold, is shown and leads nowhere."""
+    name = put(server, stm=[["\ud800", "VCTR|\ud800"]])
+    page = client.get(f"/sessions/{name}")
+
+    assert 200 == page.status_code
+    assert "ud800" in page.text
+    assert not [link for link in links(page.text) if "symbol=" in link]
+
+
 def test_nothing_leads_to_what_is_not_configured(
     server: RedisServer, connection: RedisConnection
 ) -> None:

@@ -183,6 +183,14 @@ def test_an_empty_server_is_an_empty_page(keys: RedisKeys) -> None:
     assert ((), 0, 0, 0) == (page.keys, page.cursor, page.looked_at, page.total)
 
 
+def test_no_more_keys_are_looked_at_than_there_are(server: RedisServer, keys: RedisKeys) -> None:
+    """A step that asked for more has come to the end."""
+    server.client.mset({"a": 1, "b": 2})
+    page = keys.page(0, match=b"a", most=ROWS)
+
+    assert (1, 2, 2) == (len(page.keys), page.looked_at, page.total)
+
+
 def test_names_are_any_bytes(server: RedisServer, keys: RedisKeys) -> None:
     """The empty one too; each can be described by its name."""
     names = [b"", b"\x00", b"\xff\xfe", b"a b", b"\r\n", "日本".encode(), b"x" * 100_000]

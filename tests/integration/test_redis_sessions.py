@@ -258,13 +258,19 @@ def test_a_malformed_record_is_listed_with_the_reason(
 
 
 def test_what_only_looks_like_a_session(server: RedisServer, records: SessionRecords) -> None:
-    """Strings with odd names are listed; keys of other types and KATO's own others are not."""
+    """Strings with odd names are listed; keys of other types and KATO's own others are not.
+
+    These are not asked for their length either, which the server would count as an error.
+    """
     server.client.set(b"kato:session:session-\xff\x00", "{}")
     server.client.hset("kato:session:session-hash", "a", "b")
     server.client.sadd(SESSION_INDEX, "session-x")
     server.client.set(node_pointer_key("alice"), "session-x")
 
+    before = server.client.info("errorstats").get("errorstat_WRONGTYPE")
+
     assert [b"kato:session:session-\xff\x00"] == keys(records.page())
+    assert before == server.client.info("errorstats").get("errorstat_WRONGTYPE")
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,44 @@
-"""The record browser as a child process, with an account for the tests."""
+"""The record browser as a child process on stores of its own, and readers who are signed in."""
 
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
+import httpx
 import psutil
-
+from playwright.sync_api import Browser, StorageState
+from pymongo import MongoClient
+from qdrant_client import QdrantClient
+from redis import Redis
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map
 
 from kato_exporter.browser.accounts import Account, Accounts, account_lines
 from kato_exporter.browser.assembly import assemble
 from kato_exporter.browser.passwords import hash_password
-from kato_exporter.browser.trusted_proxy import TrustedProxies
+from kato_exporter.demo.qdrant_stub import qdrant_stub
+from kato_exporter.demo.servers import LOOPBACK, start_mongod, start_valkey
+from kato_exporter.demo.shapes import Document
+from kato_exporter.demo.stub_server import serving
 from kato_exporter.settings import BrowserSettings
+from support.chromium import Reader, Theme
 from support.exporting import environment_with
+from support.servers import started
 from support.waiting import eventually
 
+GRAFANA = "http://grafana.example:3000"
 READER = "reader"
 PASSWORD = "correct horse battery staple"
 
 _COMMAND = (sys.executable, "-m", "kato_exporter", "browse")
+_NO_PAGES = {"/static/<path:filename>", "/-/healthy", "/metrics", "/login"}
 _START_SECONDS = 20.0
 _END_SECONDS = 15.0
 
@@ -53,6 +67,11 @@ class RunningBrowser:
     def log(self) -> str:
         """What it has printed so far."""
         return self._log.read_text(encoding="utf-8")
+
+    @property
+    def faults(self) -> list[str]:
+        """The beginnings of what it has printed of faults of its own."""
+        return [line[:2_000] for line in self.log.splitlines() if "level=error" in line]
 
     @cached_property
     def url(self) -> str:
@@ -84,16 +103,111 @@ def browsing(directory: Path, **settings: str) -> Iterator[RunningBrowser]:
     try:
         yield running
         assert 0 == running.end(), running.log
-        assert "Traceback" not in running.log, running.log
-        assert "event=fault" not in running.log, running.log
+        assert [] == running.faults
     finally:
         running.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Clients of the three stores, and the settings that name them."""
+
+    redis: Redis
+    mongo: MongoClient[Document]
+    qdrant: QdrantClient
+    settings: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A record browser that serves: to a client that is signed in, and to readers."""
+
+    url: str
+    client: httpx.Client
+    chromium: Browser
+    signed_in: StorageState
+    url_map: Map
+
+    @property
+    def rules(self) -> set[str]:
+        """The rules of its pages: what a reader who is signed in can ask for with GET."""
+        rules = {each.rule for each in self.url_map.iter_rules() if "GET" in (each.methods or ())}
+        return rules - _NO_PAGES
+
+    def reader(self, *, theme: Theme = "light", width: int = 1280, script: bool = True) -> Reader:
+        """Open a window for somebody who is signed in; the caller closes it."""
+        return Reader(
+            *(self.chromium, self.url),
+            theme=theme,
+            width=width,
+            script=script,
+            signed_in=self.signed_in,
+        )
+
+    def stranger(self, *, theme: Theme = "light", script: bool = True) -> Reader:
+        """Open a window for somebody who is not signed in; the caller closes it."""
+        return Reader(self.chromium, self.url, theme=theme, script=script)
+
+    def rule_of(self, path: str) -> str:
+        """Name the rule of the URL map that a path belongs to; empty where there is none."""
+        try:
+            rule, _ = self.url_map.bind(LOOPBACK).match(unquote(path), return_rule=True)
+        except NotFound:
+            return ""
+        return str(rule.rule)
+
+
+def sign_in(reader: Reader, path: str = "/") -> None:
+    """Come in by the form to which every page leads."""
+    reader.open(path)
+    reader.fill_in(READER, PASSWORD)
+    reader.page.get_by_role("button", name="Sign out").wait_for()
+
+
+@contextmanager
+def running_stores(directory: Path) -> Iterator[Stores]:
+    """Run a Valkey, a MongoDB, and a stub of Qdrant, all empty."""
+    with ExitStack() as stack:
+        valkey = stack.enter_context(started(lambda: start_valkey(directory / "valkey")))
+        mongod = stack.enter_context(started(lambda: start_mongod(directory / "mongodb")))
+        qdrant = QdrantClient(":memory:")
+        stack.callback(qdrant.close)
+        port = stack.enter_context(serving(qdrant_stub(qdrant)))
+        yield Stores(
+            stack.enter_context(Redis.from_url(valkey.url)),
+            stack.enter_context(MongoClient(mongod.url)),
+            qdrant,
+            {
+                "KATO_REDIS_URL": valkey.url,
+                "KATO_MONGO_URL": mongod.url,
+                "KATO_QDRANT_URL": f"http://{LOOPBACK}:{port}",
+            },
+        )
+
+
+@contextmanager
+def running_site(directory: Path, chromium: Browser, settings: dict[str, str]) -> Iterator[Site]:
+    """Run a record browser, and sign a reader in."""
+    settings = {"KATO_GRAFANA_URL": GRAFANA, "KATO_BROWSER_PAGE_ROWS": "25", **settings}
+    with (
+        browsing(directory, **settings) as browser,
+        httpx.Client(
+            base_url=browser.url, auth=(READER, PASSWORD), timeout=30, trust_env=False
+        ) as client,
+    ):
+        with closing(Reader(chromium, browser.url)) as reader:
+            sign_in(reader)
+            reader.assert_content()
+            signed_in = reader.context.storage_state()
+        yield Site(browser.url, client, chromium, signed_in, url_map())
 
 
 def url_map() -> Map:
     """Give the URL map of a record browser that has all stores."""
     settings = BrowserSettings(
-        redis_url="redis://127.0.0.1", mongo_url="mongodb://127.0.0.1", qdrant_url="http://127.0.0.1"
+        redis_url="redis://127.0.0.1",
+        mongo_url="mongodb://127.0.0.1",
+        qdrant_url="http://127.0.0.1",
     )
-    with assemble(settings, Accounts({}), TrustedProxies(), tls=False) as browser:
+    with assemble(settings, Accounts({}), tls=False) as browser:
         return browser.app.url_map

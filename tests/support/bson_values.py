@@ -159,5 +159,5 @@ def _nested(values: st.SearchStrategy[BsonValue]) -> st.SearchStrategy[BsonValue
     )
 
 
-VALUES = st.recursive(SIMPLE, _nested, max_leaves=10)
+VALUES = st.recursive(SIMPLE, _nested, max_leaves=6)
 """Any value, with fields that occur twice and text that is not UTF-8."""

@@ -9,59 +9,72 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx
 
 Kind = tuple[str, frozenset[str]]
+"""The rule of a URL map that a path belongs to, and the names of the arguments."""
 
 
 @dataclass(slots=True)
 class Found:
     """What a crawl has seen.
 
-    `pages` has the addresses by kind: the rule of the application's URL map, and the names of the
-    arguments. `forms` has links to other forms of pages, which are no pages. `answers` has all.
+    `kinds` has the addresses that were asked for, by kind; `answers` what came back, and `broken`
+    says where nothing whole did. An address with the argument `format` is that of a twin, which is
+    no page.
     """
 
-    pages: dict[Kind, list[str]] = field(default_factory=dict)
-    forms: dict[Kind, list[str]] = field(default_factory=dict)
+    kinds: dict[Kind, list[str]] = field(default_factory=dict)
     answers: dict[str, httpx.Response] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
 
     @property
     def rules(self) -> set[str]:
         """The rules that have been reached."""
-        return {rule for rule, _ in self.pages}
+        return {rule for rule, _ in self.kinds}
 
     @property
-    def addresses(self) -> list[str]:
-        """One page of each kind that is there, in the order in which they were found."""
+    def pages(self) -> list[str]:
+        """All pages that are there."""
         return [
-            addresses[0]
-            for addresses in self.pages.values()
-            if self.answers[addresses[0]].status_code == httpx.codes.OK
+            address
+            for (_, arguments), addresses in self.kinds.items()
+            for address in addresses
+            if "format" not in arguments and self._is_there(address)
         ]
+
+    def one_of_each_rule(self) -> list[str]:
+        """Give a page for each rule that was reached, with as few arguments as there is one."""
+        first: dict[str, str] = {}
+        for rule, arguments in sorted(self.kinds, key=lambda kind: len(kind[1])):
+            for address in self.kinds[rule, arguments]:
+                if "format" not in arguments and self._is_there(address):
+                    first.setdefault(rule, address)
+        return list(first.values())
+
+    def _is_there(self, address: str) -> bool:
+        return address in self.answers and self.answers[address].status_code == httpx.codes.OK
 
 
 def crawl(client: httpx.Client, rule_of: Callable[[str], str], *, most_of_a_kind: int) -> Found:
-    """Follow all links from `/`; of each kind of page so many are read."""
+    """Follow all links from `/`; of each kind so many are asked for."""
     found = Found()
     waiting = deque(["/"])
     known = set(waiting)
     while waiting:
         address = waiting.popleft()
-        arguments = parse_qs(urlsplit(address).query, keep_blank_values=True)
-        kind = rule_of(urlsplit(address).path), frozenset(arguments)
-        group = (found.forms if "format" in arguments else found.pages).setdefault(kind, [])
-        if len(group) >= most_of_a_kind:
+        parts = urlsplit(address)
+        arguments = frozenset(parse_qs(parts.query, keep_blank_values=True))
+        alike = found.kinds.setdefault((rule_of(parts.path), arguments), [])
+        if len(alike) >= most_of_a_kind:
             continue
-        group.append(address)
+        alike.append(address)
         try:
             found.answers[address] = answer = client.get(address)
         except httpx.HTTPError as error:
-            error.add_note(f"asked for {address[:300]!r}")
-            raise
-        if "format" in arguments or "html" not in answer.headers.get("content-type", ""):
+            found.broken.append(f"{address[:300]}: {error}")
             continue
-        for link in links_of(answer.text, address):
-            if link not in known:
-                known.add(link)
-                waiting.append(link)
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            links = set(links_of(answer.text, address)) - known
+            known |= links
+            waiting.extend(sorted(links))
     return found
 
 

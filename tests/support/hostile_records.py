@@ -83,7 +83,7 @@ def _fill_redis(redis: Redis) -> None:
         _add_session(redis, number, _session_of(text))
     for number, value in enumerate(odd_values(), start=100):
         _add_session(redis, number, dict.fromkeys(_session_of(""), value))
-    wholes = (
+    wholes: tuple[str | bytes, ...] = (
         _DEEP_JSON,
         json.dumps(_session_of("")).replace('""', _DEEP_JSON),
         "[" * 100_000,
@@ -96,18 +96,24 @@ def _fill_redis(redis: Redis) -> None:
     for number, whole in enumerate(wholes, start=200):
         redis.set(_session_key(number), whole, ex=_LIFE)
     redis.rpush(_session_key(300), "no string")
-    for text in (*TEXTS, b"\xff\xfe\x00<script>", "n" * 20_000):
-        name = text if isinstance(text, bytes) else text.encode()
-        for value in (name, b"v" * LARGE):
-            short = value[:9] if name and len(value) > LARGE - 1 else b""
-            redis.set(b"string:" + name + short, value)
-        redis.hset(b"hash:" + name, mapping={name: name, b"large": b"v" * LARGE})
-        redis.rpush(b"list:" + name, name, b"")
-        redis.sadd(b"set:" + name, name, b"")
-        redis.zadd(b"zset:" + name, {name: float("inf"), b"m": -0.0})
-        redis.xadd(b"stream:" + name, {name: name})
-        redis.xgroup_create(b"stream:" + name, name or b"g", id="0")
-        redis.set(b"kato:session:session-" + name, name)
+    for text in TEXTS:
+        _add_keys(redis, text.encode())
+    _add_keys(redis, b"\xff\xfe\x00<script>")
+    _add_keys(redis, b"n" * 20_000)
+
+
+def _add_keys(redis: Redis, name: bytes) -> None:
+    """Add a key of each type; name and values are the same, and a second value is large."""
+    large = b"v" * LARGE
+    redis.set(b"string:" + name, name)
+    redis.set(b"large:" + name, large)
+    redis.hset(b"hash:" + name, mapping={name: name, b"large": large})
+    redis.rpush(b"list:" + name, name, b"")
+    redis.sadd(b"set:" + name, name, b"")
+    redis.zadd(b"zset:" + name, {name: float("inf"), b"m": -0.0})
+    redis.xadd(b"stream:" + name, {name: name})
+    redis.xgroup_create(b"stream:" + name, name or b"g", id="0")
+    redis.set(b"kato:session:session-" + name, name)
 
 
 def _session_key(number: int) -> str:

@@ -11,6 +11,7 @@ from kato_exporter.browser import passwords
 from kato_exporter.browser.accounts import Account, Accounts
 from kato_exporter.browser.doorkeeper import Doorkeeper, MustWaitError
 from kato_exporter.browser.logins import Logins
+from kato_exporter.browser.passwords import PasswordDesk, TooBusyError
 from kato_exporter.browser.rate_limits import SignInLimits
 from kato_exporter.browser.way_back import local_address
 
@@ -47,7 +48,7 @@ def test_a_login_lasts_while_it_is_used(logins: Logins, clock: Clock) -> None:
     login_id = logins.begin(ALICE)
     clock.now += 9.9
     assert ALICE == logins.use(login_id)
-    clock.now += 9.9
+    clock.now += 4
     assert ALICE == logins.use(login_id)
     clock.now += 10
     assert logins.use(login_id) is None
@@ -222,6 +223,40 @@ def test_credentials_that_were_right_are_remembered(
     clock.now += 300
     assert ALICE == doorkeeper.recognise(basic("alice", PASSWORD), client=CLIENT)
     assert [PASSWORD, PASSWORD] == [password for password in checked if password != "wrong"]
+
+
+def test_credentials_are_remembered_in_bounded_memory(
+    doorkeeper: Doorkeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those from longest ago make room, and are checked again."""
+    checked: list[str] = []
+
+    def right(_stored: str, password: str) -> bool:
+        checked.append(password)
+        return True
+
+    monkeypatch.setattr(passwords, "check_password_hash", right)
+    for number in range(1_001):
+        doorkeeper.recognise(basic("alice", f"{number}"), client=CLIENT)
+    doorkeeper.recognise(basic("alice", "1000"), client=CLIENT)
+    doorkeeper.recognise(basic("alice", "0"), client=CLIENT)
+    assert ["1000", "0"] == checked[1_000:]
+
+
+def test_being_sent_away_is_no_failure(
+    doorkeeper: Doorkeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes while too many passwords are checked may come again soon."""
+
+    def crowded(_desk: PasswordDesk, _password: str, _stored: str, _others: list[str]) -> bool:
+        raise TooBusyError
+
+    with monkeypatch.context() as crowd:
+        crowd.setattr(PasswordDesk, "check", crowded)
+        for _ in range(100):
+            with pytest.raises(MustWaitError, match=r"Try again in 2 s\."):
+                doorkeeper.admit("alice", PASSWORD, client=CLIENT)
+    assert ALICE == doorkeeper.admit("alice", PASSWORD, client=CLIENT)
 
 
 def test_a_changed_account_is_not_remembered(clock: Clock) -> None:

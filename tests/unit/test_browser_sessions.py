@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies
+from hypothesis import given, settings, strategies
 
 from kato_exporter.browser.session_views import (
     MOST_EMOTIVES,
@@ -108,6 +108,7 @@ def test_a_time_that_cannot_be_compared_is_unknown(time: object) -> None:
     assert session_facts({"created_at": time}).created_at is None
 
 
+@settings(deadline=None)
 @given(strategies.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, json_values)))
 def test_any_object_has_facts(document: dict[str, Any]) -> None:
     """Whatever the types, counts are counts and times are times in UTC."""
@@ -123,6 +124,7 @@ def test_keys_are_those_of_kato() -> None:
     assert b"kato:session:node:al[i]ce:active" == node_pointer_key("al[i]ce")
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_views_take_any_json(value: Any) -> None:
     """What is not a list has no entries; nothing raises."""

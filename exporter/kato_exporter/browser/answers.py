@@ -5,6 +5,7 @@ What a listing lists can be downloaded whole, as JSON Lines or as CSV.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ FORMATS = ("html", "json", "jsonl", "csv")
 
 EXPORT_ROWS = "KATO_EXPORT_ROWS"
 """Where the application's configuration keeps how many rows one download has."""
+
+_NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_FILE_NAME = 100
 
 _STREAMED = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 

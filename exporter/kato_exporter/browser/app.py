@@ -9,10 +9,11 @@ from kato_exporter import __version__
 from kato_exporter.browser.answers import EXPORT_ROWS
 from kato_exporter.browser.failures import install_failure_pages
 from kato_exporter.browser.links import install_links
-from kato_exporter.browser.metrics import install_metrics
+from kato_exporter.browser.metrics import BrowserMetrics, install_metrics
 from kato_exporter.browser.shown_values import install_filters
 
-_LARGEST_BODY = 1024 * 1024
+LARGEST_BODY = 4 * 1024 * 1024
+"""Bytes of the largest form: the identities of as many records as one operation takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ def create_app(
     *,
     export_rows: int,
     grafana_url: str | None = None,
+    metrics: BrowserMetrics | None = None,
 ) -> Flask:
     """Build the application from the pages of its subjects, still open to everybody.
 
@@ -37,13 +39,13 @@ def create_app(
     """
     app = Flask(__name__)
     app.config[EXPORT_ROWS] = export_rows
-    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_BODY
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(places=tuple(places), version=__version__)
     install_filters(app)
     install_links(app, grafana_url=grafana_url)
     install_failure_pages(app)
-    install_metrics(app)
+    install_metrics(app, metrics or BrowserMetrics())
     for blueprint in pages:
         app.register_blueprint(blueprint)
 

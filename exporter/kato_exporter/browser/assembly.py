@@ -1,20 +1,27 @@
 """Puts the record browser together from its settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from flask import Blueprint, Flask, abort
+from flask import Blueprint, Flask, Response, abort
 
 from kato_exporter.browser.accounts import Accounts, refuse_open_door
 from kato_exporter.browser.app import Place, create_app
 from kato_exporter.browser.documents import documents_pages
 from kato_exporter.browser.home import Figure, Subject, home_pages
 from kato_exporter.browser.knowledge import knowledge_pages
+from kato_exporter.browser.metrics import BrowserMetrics
 from kato_exporter.browser.patterns import patterns_pages
 from kato_exporter.browser.qdrant import qdrant_pages
+from kato_exporter.browser.records.audit_pages import audit_pages
+from kato_exporter.browser.records.desk import Desk
+from kato_exporter.browser.records.journal import Journal, JournalError
+from kato_exporter.browser.records.operations import Operations
+from kato_exporter.browser.records.pages import no_records_pages, records_pages
+from kato_exporter.browser.records.runner import ContainerKinds, Runner
 from kato_exporter.browser.redis import redis_pages
 from kato_exporter.browser.sessions import sessions_pages
 from kato_exporter.browser.sign_in import SignInRules, protect
@@ -27,6 +34,7 @@ from kato_exporter.stores.mongodb_documents import MongoDocuments
 from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
 from kato_exporter.stores.mongodb_patterns import MongoPatterns
 from kato_exporter.stores.qdrant import QdrantStore
+from kato_exporter.stores.records import RecordKind
 from kato_exporter.stores.redis_connection import RedisConnection
 from kato_exporter.stores.redis_keys import RedisKeys
 from kato_exporter.stores.redis_sessions import SessionRecords
@@ -34,13 +42,25 @@ from kato_exporter.stores.redis_sessions import SessionRecords
 _NAME = "kato-browser"
 
 
+class Pages(Protocol):
+    """Makes pages that may change something."""
+
+    def __call__(self, desk: Desk | None) -> Blueprint:
+        """Make the pages; without a desk nothing can be changed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What the browser has of one store, or in its stead where it is not configured."""
+    """What the browser has of one store, or in its stead where it is not configured.
 
-    pages: tuple[Blueprint, ...]
+    `kinds` and `containers` are what can be changed there.
+    """
+
+    pages: tuple[Pages, ...]
     places: tuple[Place, ...] = ()
     subjects: tuple[Subject, ...] = ()
+    kinds: tuple[RecordKind, ...] = ()
+    containers: ContainerKinds = field(default_factory=dict)
     close: Callable[[], None] = lambda: None
 
 
@@ -49,7 +69,7 @@ class Browser:
     """The application, and what it holds open; a context manager that closes that."""
 
     app: Flask
-    parts: tuple[Part, ...]
+    closes: tuple[Callable[[], None], ...]
 
     def __enter__(self) -> Self:
         return self
@@ -61,8 +81,8 @@ class Browser:
         traceback: TracebackType | None,
     ) -> None:
         with ExitStack() as ends:
-            for part in self.parts:
-                ends.callback(part.close)
+            for close in reversed(self.closes):
+                ends.callback(close)
 
 
 def assemble(settings: BrowserSettings, accounts: Accounts, *, tls: bool) -> Browser:
@@ -81,18 +101,76 @@ def assemble(settings: BrowserSettings, accounts: Accounts, *, tls: bool) -> Bro
     )
     refuse_open_door(settings.browser_listen, accounts, behind_proxies=bool(rules.proxies.networks))
     parts = (_redis(settings), _mongodb(settings), _qdrant(settings))
+    metrics = BrowserMetrics()
+    writing = _writing(settings, parts, metrics)
+    desk = writing.desk if writing else None
     subjects = [subject for part in parts for subject in part.subjects]
     app = create_app(
         [
             home_pages(subjects, patience=settings.store_timeout),
-            *(pages for part in parts for pages in part.pages),
+            *(make(desk) for part in parts for make in part.pages),
+            *(_records_pages(writing, settings.browser_page_rows)),
         ],
-        [Place("Home", "/"), *(place for part in parts for place in part.places)],
+        [
+            Place("Home", "/"),
+            *(place for part in parts for place in part.places),
+            *([Place("Trash", "/trash"), Place("Audit", "/audit")] if writing else []),
+        ],
         export_rows=settings.browser_export_rows,
         grafana_url=settings.grafana_url,
+        metrics=metrics,
     )
     protect(app, accounts, rules)
-    return Browser(app, parts)
+    ends = [part.close for part in parts]
+    return Browser(app, (*([writing.close] if writing else []), *ends))
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What it takes to change records, and to remember that."""
+
+    journal: Journal
+    runner: Runner
+    desk: Desk
+
+    def close(self) -> None:
+        """End after the batch under way."""
+        self.runner.stop()
+        self.journal.close()
+
+
+def _writing(
+    settings: BrowserSettings, parts: Sequence[Part], metrics: BrowserMetrics
+) -> Writing | None:
+    """Open trash and audit log where there are any; raise ValueError where they are missing."""
+    if settings.browser_data_dir is None:
+        if settings.browser_writable:
+            raise ValueError(
+                "KATO_BROWSER_WRITABLE is true, and KATO_BROWSER_DATA_DIR is not set; name a "
+                "directory that lasts, for the trash and the audit log"
+            )
+        return None
+    kinds = {kind.name: kind for part in parts for kind in part.kinds}
+    containers = {name: make for part in parts for name, make in part.containers.items()}
+    try:
+        journal = Journal(settings.browser_data_dir)
+    except JournalError as error:
+        raise ValueError(f"KATO_BROWSER_DATA_DIR (--browser-data-dir): {error}") from error
+    operations = Operations(journal)
+    runner = Runner(operations, kinds, containers, metrics.count_write)
+    runner.recover()
+    operations.purge()
+    desk = Desk(operations, runner, kinds, containers, writable=settings.browser_writable)
+    return Writing(journal, runner, desk)
+
+
+def _records_pages(writing: Writing | None, rows: int) -> list[Blueprint]:
+    if writing is None:
+        return [no_records_pages()]
+    return [
+        records_pages(writing.desk, page_rows=rows),
+        audit_pages(writing.journal, page_rows=rows),
+    ]
 
 
 def _redis(settings: BrowserSettings) -> Part:
@@ -106,8 +184,8 @@ def _redis(settings: BrowserSettings) -> Part:
     rows = settings.browser_page_rows
     return Part(
         pages=(
-            sessions_pages(sessions, page_rows=rows),
-            redis_pages(keys, page_rows=rows),
+            lambda _: sessions_pages(sessions, page_rows=rows),
+            lambda _: redis_pages(keys, page_rows=rows),
         ),
         places=(Place("Sessions", "/sessions"), Place("Redis", "/redis")),
         subjects=(
@@ -147,9 +225,9 @@ def _mongodb(settings: BrowserSettings) -> Part:
     rows = settings.browser_page_rows
     return Part(
         pages=(
-            knowledge_pages(knowledge, patterns, page_rows=rows),
-            patterns_pages(patterns, knowledge, page_rows=rows),
-            documents_pages(MongoDocuments(connection), page_rows=rows),
+            lambda _: knowledge_pages(knowledge, patterns, page_rows=rows),
+            lambda _: patterns_pages(patterns, knowledge, page_rows=rows),
+            lambda _: documents_pages(MongoDocuments(connection), page_rows=rows),
         ),
         places=(Place("Knowledge", "/kb"),),
         subjects=(
@@ -184,7 +262,7 @@ def _qdrant(settings: BrowserSettings) -> Part:
         settings.qdrant_url, timeout=settings.store_timeout, api_key=settings.qdrant_api_key
     )
     return Part(
-        pages=(qdrant_pages(store, page_rows=settings.browser_page_rows),),
+        pages=(lambda _: qdrant_pages(store, page_rows=settings.browser_page_rows),),
         places=(Place("Vectors", "/qdrant"),),
         subjects=(
             Subject(
@@ -211,11 +289,11 @@ def _absent(title: str, setting: str, *paths: str) -> Part:
     """Answer for the pages of a store that is not configured."""
     pages = Blueprint(f"no_{title.lower()}", __name__)
 
-    def absent(below: str = "") -> None:
+    def absent(below: str = "") -> Response:
         del below
-        abort(404, f"{title} is not configured; set {setting} and start the browser again.")
+        return abort(404, f"{title} is not configured; set {setting} and start the browser again.")
 
     for path in paths:
         pages.add_url_rule(path, view_func=absent)
         pages.add_url_rule(f"{path}/<path:below>", view_func=absent)
-    return Part(pages=(pages,))
+    return Part(pages=(lambda _: pages,))

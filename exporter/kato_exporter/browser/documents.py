@@ -12,7 +12,7 @@ from kato_exporter.browser.document_ids import id_of, id_text
 from kato_exporter.browser.document_paths import collection_name, collection_text
 from kato_exporter.browser.document_query import OPERATORS, TYPES, query_arguments
 from kato_exporter.browser.document_rows import cell_row, columns_of, exact_row, row_facts
-from kato_exporter.browser.exports import Export, Row
+from kato_exporter.browser.exports import Export
 from kato_exporter.browser.keys import encode_key
 from kato_exporter.browser.links import this_page
 from kato_exporter.kato.knowledge import METADATA
@@ -67,10 +67,11 @@ def documents_pages(documents: MongoDocuments, *, page_rows: int) -> Blueprint:
             "next": None if page.next is None else this_page(after=_key(page.next)),
             "notices": _notices(page, documents.seconds),
         }
+        row_of = cell_row if wanted_form() == "csv" else exact_row
         export = Export(
             name=_NOT_IN_FILE_NAMES.sub("_", f"{kb}.{name}")[:_LONGEST_SHOWN],
             columns=("_id", *columns),
-            rows=lambda: _downloaded(documents, kb, name, position, condition),
+            rows=lambda: map(row_of, _all(documents, kb, name, position, condition)),
         )
         return answer("documents/list.html", facts, export=export)
 
@@ -163,15 +164,14 @@ def _down_to(position: Position | None) -> str:
     return f" down to the _id {id_text(position.below)[:_LONGEST_SHOWN]}"
 
 
-def _downloaded(
+def _all(
     documents: MongoDocuments,
     kb: str,
     collection: str,
     position: Position,
     condition: Condition | None,
-) -> Iterator[Row]:
+) -> Iterator[bytes]:
     """Ask page after page; what is too large for a page is read by itself."""
-    row_of = cell_row if wanted_form() == "csv" else exact_row
     while True:
         page = documents.page(
             kb, collection, position, rows=_ROWS_OF_A_DOWNLOAD, condition=condition
@@ -179,7 +179,7 @@ def _downloaded(
         for found in page.documents:
             bson = found.bson or documents.document(kb, collection, found.identity)
             if bson is not None:
-                yield row_of(bson)
+                yield bson
         if page.next is None:
             return
         if page.next == position:

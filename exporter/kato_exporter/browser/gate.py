@@ -47,13 +47,17 @@ class Gate:
         self._csrf = csrf
 
     def check(self) -> Response | None:
-        """Answer in place of the page, or let the request through with its user in `g.user`."""
+        """Answer in place of the page, or let the request through.
+
+        `g.user` is then its user, and `g.client` the address that it came from.
+        """
         rule = None if request.url_rule is None else request.url_rule.rule
         writing = request.method not in _READS
         if rule in _UNGUARDED and not writing:
             return None
         if writing:
             _refuse_foreign()
+        g.client = self._proxies.client(request)
         account = self._account()
         g.user = None if account is None else User(account.name, account.role)
         if account is None and rule != SIGN_IN:

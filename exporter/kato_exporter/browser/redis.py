@@ -207,7 +207,7 @@ def _all_keys(keys: RedisKeys, cursor: int, match: KeyMatch, page_rows: int) -> 
 
 def _refuse_after(deadline: Deadline, place: str) -> None:
     if deadline.expired:
-        raise QueryError(f"a download takes at most {_DOWNLOAD_SECONDS:g} s; go on at {place}")
+        raise QueryError(f"a download takes at most {_DOWNLOAD_SECONDS:g} s; go on from {place}")
 
 
 def _key_facts(detail: KeyDetail) -> dict[str, Any]:
@@ -314,11 +314,13 @@ def _elements_export(collection: _Collection) -> Export:
     def rows() -> Iterator[Row]:
         deadline = Deadline.after(_DOWNLOAD_SECONDS)
         place = collection.place
-        while place is not None:
+        while True:
             page = collection.read(place)
             for each in page.elements:
                 yield elements.download_row(collection.tell(each))
             place = page.following
+            if place is None:
+                return
             _refuse_after(deadline, f"at={place}")
 
     return Export(name="redis-key", columns=(*collection.columns, "binary", "cut"), rows=rows)

@@ -126,6 +126,7 @@ def _walk(
     """Compare stretch after stretch; one that takes long makes the next shorter."""
     found: list[Row] = []
     walked, stretch = 0, _SHORTEST_STRETCH
+    answered = False
     try:
         if below is None:  # no stretch has the greatest key there can be: its upper end is left out
             found += index.rows(1, condition={"$and": [condition, {"_id": MaxKey()}]}).rows
@@ -134,6 +135,7 @@ def _walk(
         while not index.deadline.expired:
             started = time.monotonic()
             last = index.rows(1, below=below, skip=stretch - 1, sizes=False).rows
+            answered = True
             end = last[0].identity if last else None
             batch = index.rows(rows + 1 - len(found), below=below, down_to=end, condition=condition)
             for row in batch.rows:
@@ -150,8 +152,8 @@ def _walk(
             walked += stretch
             stretch = _next_stretch(stretch, time.monotonic() - started)
     except StoreError as error:
-        in_vain = walked == 0 and not found and not isinstance(error, QueryError)
-        if in_vain or not (index.deadline.expired or _is_time_over(error)):
+        answered = answered or isinstance(error, QueryError)
+        if not answered or not (index.deadline.expired or _is_time_over(error)):
             raise
     return SearchResult(rows=found, next=position, walked=walked, cut=True)
 

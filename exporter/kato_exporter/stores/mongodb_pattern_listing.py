@@ -194,7 +194,8 @@ class PatternListing:
         rows = [read_row(document) for document in documents]
         if few is not None:
             return self._page(rows, start, limit, self._left_out(self._arrays_among(few)))
-        return self._page(rows, start, limit, (self._without_index("This page took longer"),))
+        left_out = (self._without_index("This page took longer"),) if rows else ()
+        return self._page(rows, start, limit, left_out)
 
     def _page(
         self, rows: Sequence[PatternRow], start: Key | None, limit: int, left_out: tuple[str, ...]
@@ -254,10 +255,12 @@ class PatternListing:
         )
 
     def _without_index(self, outcome: str) -> str:
+        [ordered, *_] = self._fields
         fields = ", ".join(f"{field}: {direction}" for field, direction in self._fields.items())
         return (
-            f"{outcome}, since there is no index for this order and all patterns must be read."
-            f" An administrator can make one: db.{PATTERNS}.createIndex({{{fields}}})"
+            f"{outcome}, since there is no index for this order and all patterns must be read;"
+            f" those whose {ordered} is an array are left out. An administrator can make one:"
+            f" db.{PATTERNS}.createIndex({{{fields}}})"
         )
 
 

@@ -14,7 +14,7 @@ PointId = int | str
 LONGEST_NAME = 255
 """The most characters that the name of a collection or vector has."""
 
-_OTHER_PATHS = ("",)
+_OTHER_PATHS = ("", ".", "..")
 _MOST_ID = 2**64 - 1
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _HEX = r"[0-9a-f]"

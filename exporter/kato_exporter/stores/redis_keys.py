@@ -115,25 +115,18 @@ class RedisKeys:
         """
         deadline = Deadline.after(self._connection.timeout)
         names: dict[bytes, None] = {}
-        looked_at, count, cut = 0, most, None
+        looked_at, count, full = 0, most, 0.0
         for _ in range(_MOST_STEPS):
             with redis_errors():
                 cursor, found = self._client.scan(cursor, match=match, count=count)
             names.update(dict.fromkeys(cast("list[bytes]", found)))
             looked_at += len(found) if match is None else count
             full = max(len(names) / most, sum(map(len, names)) / _MOST_NAME_BYTES)
-            if full >= 1 and len(names) < most:
-                cut = "stopped because names are very long"
-            elif full < 1 and deadline.expired:
-                cut = f"stopped after {self._connection.timeout:g} s"
-            if cursor == 0 or cut or full >= 1:
+            if cursor == 0 or full >= 1 or deadline.expired:
                 break
             count = _next_step(full, looked_at)
-        else:
-            cut = f"stopped after {_MOST_STEPS} steps"
-        return self._described(
-            sorted(names), cursor=cursor, looked_at=looked_at, cut=cut if cursor else None
-        )
+        cut = self._why_cut(full, deadline) if cursor and len(names) < most else None
+        return self._described(sorted(names), cursor=cursor, looked_at=looked_at, cut=cut)
 
     def detail(self, name: bytes) -> KeyDetail | None:
         """Describe one key; None where there is none of that name.
@@ -149,6 +142,13 @@ class RedisKeys:
             raise QueryError("; ".join(refused.reasons))
         word = _word(refused.unless("OBJECT ENCODING", encoding))
         return KeyDetail(facts=facts, encoding=word, lacking=refused.reasons)
+
+    def _why_cut(self, full: float, deadline: Deadline) -> str:
+        if full >= 1:
+            return "stopped because names are very long"
+        if deadline.expired:
+            return f"stopped after {self._connection.timeout:g} s"
+        return f"stopped after {_MOST_STEPS} steps"
 
     def _described(
         self, names: Sequence[bytes], *, cursor: int, looked_at: int, cut: str | None

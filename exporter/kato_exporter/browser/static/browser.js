@@ -2,6 +2,13 @@
 "use strict";
 
 for (const element of document.querySelectorAll(".with-script")) element.hidden = false;
+for (const element of document.querySelectorAll(".without-script")) element.hidden = true;
+
+document.addEventListener("change", (event) => {
+  if (!event.target.matches(".select-all")) return;
+  const boxes = event.target.closest("table").querySelectorAll("td.select input");
+  for (const box of boxes) box.checked = event.target.checked;
+});
 
 const rows = () => [...document.querySelectorAll("main a.row")];
 

@@ -1,0 +1,65 @@
+"""Whatever the stores hold: nothing of it runs, and no page breaks."""
+
+from contextlib import closing
+from http import HTTPStatus
+
+import pytest
+
+from support.browsing import Site
+from support.crawling import Found, crawl
+
+LARGEST_PAGE = 1_000_000
+GONE = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
+"""What a link may lead to: a session may name a knowledge base that is not there."""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def found(hostile_site: Site) -> Found:
+    """Follow the links of a record browser on hostile stores."""
+    return crawl(hostile_site.client, hostile_site.rule_of, most_of_a_kind=16)
+
+
+def test_no_answer_is_a_fault(found: Found) -> None:
+    """Neither of a page nor of a twin, and no download breaks off."""
+    assert [] == found.broken
+    assert [] == [
+        (address, answer.status_code)
+        for address, answer in found.answers.items()
+        if answer.status_code not in GONE
+    ]
+
+
+def test_pages_are_bounded(found: Found) -> None:
+    """Five megabytes in each of many fields are not five megabytes in a page."""
+    assert {} == {
+        page: len(found.answers[page].content)
+        for page in found.pages
+        if len(found.answers[page].content) > LARGEST_PAGE
+    }
+
+
+def test_every_kind_of_page_was_seen(hostile_site: Site, found: Found) -> None:
+    """Hostile names do not cut off what lies behind them."""
+    assert hostile_site.rules <= found.rules
+
+
+def test_nothing_runs_and_no_page_breaks(hostile_site: Site, found: Found) -> None:
+    """No script, dialog, request to elsewhere or breach of the policy; pages are whole."""
+    with closing(hostile_site.reader(width=360)) as reader:
+        for address in found.pages:
+            page = reader.open(address)
+            assert [] == reader.sticking_out(), address
+            assert 1 == page.locator("h1").count(), address
+            assert 1 == page.locator("body > footer.bottom").count(), address
+            assert 1 == page.locator("script").count(), address
+            assert 0 == page.locator("img, iframe, object, embed, base").count(), address
+            reader.assert_content()
+
+
+def test_a_template_is_text(hostile_site: Site) -> None:
+    """What looks like a template of ours or of a framework is shown as it stands."""
+    with closing(hostile_site.reader()) as reader:
+        page = reader.open("/sessions")
+        assert "{{7*7}}" in page.locator("main").inner_text()
