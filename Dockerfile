@@ -18,6 +18,8 @@ RUN python3 -m pip uninstall --yes --quiet --root-user-action ignore --break-sys
     setuptools wheel pip \
  && rm -rf "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')/ensurepip"
 COPY --from=build /opt/kato /opt/kato
+# A new volume for the browser's trash and audit log takes owner and mode from here.
+RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/kato
 ENV PYTHONPATH=/opt/kato \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONSAFEPATH=1 \

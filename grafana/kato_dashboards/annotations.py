@@ -1,4 +1,4 @@
-"""What happened, as marks on every graph: restarts, outages and losses."""
+"""What happened, as marks on every graph: restarts, outages, losses, and what people changed."""
 
 from dataclasses import dataclass
 
@@ -71,6 +71,12 @@ ANNOTATIONS = (
         increase("kato_qdrant_points_lost_total", "collection").expression,
         "{{collection}} has lost points",
         palette.CRITICAL,
+    ),
+    Annotation(
+        "Records changed",
+        increase('kato_browser_writes_total{result="done"}', "store", "action").expression,
+        "Records of {{store}}: {{action}}, by people in the record browser",
+        palette.INFO,
     ),
     Annotation(
         "Sessions evicted",

@@ -1,9 +1,18 @@
-"""Whether the exporter itself sees everything, in time and whole."""
+"""Whether the exporter itself sees everything, in time and whole; and who uses the browser."""
 
 from kato_dashboards import palette
 from kato_dashboards.page import Page, Row
 from kato_dashboards.panels import YES_OR_NO, Graph, Number, Table, Timeline
-from kato_dashboards.promql import Query, column, each, most, ratio
+from kato_dashboards.promql import (
+    Query,
+    column,
+    each,
+    most,
+    per_minute,
+    quantiles,
+    rate,
+    ratio,
+)
 from kato_dashboards.thresholds import alerts_above, alerts_below, bad_above_zero
 
 EXPORTER = Page(
@@ -103,6 +112,30 @@ EXPORTER = Page(
                         Query("min by (command) (kato_mongodb_permitted)", "{{command}}"),
                     ],
                     unit="none",
+                ),
+            ],
+        ),
+        Row(
+            "The record browser",
+            [
+                Graph(
+                    title="Records changed",
+                    about="Records that people changed, deleted or put back, by what came of it.",
+                    queries=[per_minute("kato_browser_writes_total", "store", "action", "result")],
+                    unit="short",
+                    records="/audit",
+                ),
+                Graph(
+                    title="Pages",
+                    about="Requests that the record browser answered, by HTTP status.",
+                    queries=[rate("kato_browser_requests_total", "status")],
+                    unit="ops",
+                ),
+                Graph(
+                    title="Time to a page",
+                    about="Time to the first byte of an answer.",
+                    queries=quantiles("kato_browser_request_duration_seconds"),
+                    unit="s",
                 ),
             ],
         ),

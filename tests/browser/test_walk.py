@@ -133,6 +133,7 @@ def test_a_reader_with_a_keyboard(site: Site, records: Records, theme: Theme, wi
         press("g")
         press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.locator("dialog button")).not_to_be_focused()
         assert f"/sessions/{records.session}" == path(page)
         press("g")
         page.wait_for_url(f"{site.url}/")

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from kato_exporter.browser.app import create_app
-from kato_exporter.browser.key_names import name_bytes, name_text
+from kato_exporter.stores.redis_names import name_bytes, name_text
 from kato_exporter.browser.redis import LONGEST_LINKED_NAME, redis_pages
 from kato_exporter.demo.servers import LOOPBACK, free_port
 from kato_exporter.demo.shapes import session_id, session_key

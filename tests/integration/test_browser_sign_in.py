@@ -3,6 +3,7 @@
 import base64
 import re
 import ssl
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from ipaddress import ip_network
@@ -14,17 +15,21 @@ import httpx
 import pytest
 import trustme
 from flask import Blueprint, Flask, Response
+from itsdangerous import TimestampSigner
 from structlog.testing import capture_logs
 from werkzeug.security import generate_password_hash
 
 from kato_exporter.browser.accounts import Account, Accounts
 from kato_exporter.browser.app import Place, create_app
+from kato_exporter.browser.assembly import assemble
 from kato_exporter.browser.sign_in import SignInRules, protect
 from kato_exporter.browser.trusted_proxy import TrustedProxies
 from kato_exporter.browser.users import current_user, require_editor
+from kato_exporter.demo.servers import free_port
 from kato_exporter.runtime.server import listen
 from kato_exporter.runtime.web_config import WebConfig, load_web_config
 from kato_exporter.setting_kinds import Address
+from kato_exporter.settings import BrowserSettings
 
 AUTHORITY = trustme.CA()
 PASSWORD = "correct horse battery"
@@ -221,6 +226,27 @@ def test_every_route_asks_who_is_there(site: Site) -> None:
         asked.append(rule.rule)
     assert {"/", "/kb/<name>", "/fault", "/logout"} == set(asked)
     assert [] == site.written
+
+
+def test_every_route_of_the_browser_asks_who_is_there() -> None:
+    """All subjects as they are put together; no store is asked for anything, as none is there."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    settings = BrowserSettings(
+        redis_url=f"redis://{nowhere}",
+        mongo_url=f"mongodb://{nowhere}",
+        qdrant_url=f"http://{nowhere}",
+    )
+    with assemble(settings, Accounts({}), tls=False) as browser:
+        client = browser.app.test_client()
+        rules = {rule.rule for rule in browser.app.url_map.iter_rules()} - UNGUARDED - {"/logout"}
+        for rule in sorted(rules):
+            path = re.sub(r"<[^>]+>", "1", rule)
+            for method in ("HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"):
+                status = client.open(f"{path}?format=json", method=method).status_code
+                assert 401 == status, (method, path)
+            assert 303 == client.get(path).status_code, path
+            assert 401 == client.get(f"{path}?format=json").status_code, path
+    assert {"/", "/kb", "/sessions", "/redis", "/qdrant"} <= rules
 
 
 @pytest.mark.parametrize(
@@ -567,6 +593,15 @@ def test_the_sign_in_needs_a_token_too(site: Site) -> None:
     response = client.post("/login", data={"name": "alice", "password": PASSWORD})
     assert 400 == response.status_code
     assert 303 == client.get("/").status_code
+
+
+def test_a_form_is_good_as_long_as_its_login(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever thinks about a change for hours may still save it."""
+    client = site.signed_in()
+    form = token(client, "/nowhere")
+    later = int(time.time() + LIFETIME - 60)
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _signer: later)
+    assert 200 == client.post("/kb/x", data={"csrf_token": form}).status_code
 
 
 def test_methods_that_nobody_knows(site: Site) -> None:

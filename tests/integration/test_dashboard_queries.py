@@ -42,6 +42,7 @@ NOT_IN_THE_DEMO = re.compile(
     r"kato_container_.*|kato_mongodb_(replica_set_member|opcounters_repl)_.*"
     r"|kato_mongodb_transactions_.*|kato_redis_(stream|master)_.*|kato_session_index_size"
     r"|kato_mongodb_connections_rejected_total|kato_exporter_web_.*|kato_redis_error_replies_by_error_total"
+    r"|kato_browser_.*"
 )
 """The series that the stub gives."""
 
@@ -49,6 +50,7 @@ LABEL_VALUES = {
     "kato_container_state": {"state": "running"},
     "kato_container_health": {"health": "healthy"},
     "kato_mongodb_replica_set_member_state": {"state": "PRIMARY"},
+    "kato_browser_writes_total": {"result": "done"},
 }
 
 EMPTY_IN_THE_DEMO = {
@@ -217,14 +219,15 @@ def test_what_is_listed_as_empty_is_valid_and_empty(asking: Asking) -> None:
 def test_what_breaks_leaves_a_mark(asking: Asking) -> None:
     """The marks of a healthy system are at 0; each rises when what it is for happens.
 
-    Those of containers come from the stub, whose counters stand at what they were.
+    Those of containers and of the record browser come from the stub.
     """
     marks = {
         asked.place.partition(" / mark ")[2]: asked
         for dashboard in dashboards()
         for asked in annotation_queries(dashboard)
     }
-    assert set(marks) == set(asking.breaking) | {"Container restarts", "Deploys"}
+    stubbed = {"Container restarts", "Deploys", "Records changed"}
+    assert set(marks) == set(asking.breaking) | stubbed
 
     for name, break_it in asking.breaking.items():
         assert {0.0} >= set(asking.values(marks[name])), name

@@ -40,6 +40,7 @@ from support.slow_mongodb import slow
 FIXTURES = [HealthCheck.function_scoped_fixture]
 KB, COLLECTION = "alice_kato", "things_kb"
 PATIENT = 10.0
+MOST_PAGES = 200
 LENIENT: CodecOptions[Document] = CodecOptions(dict, unicode_decode_error_handler="replace")
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument)
 
@@ -81,6 +82,7 @@ def pages(
     """Give all pages from the top on."""
     found = [documents.page(KB, COLLECTION, TOP, rows=rows, condition=condition)]
     while found[-1].next is not None:
+        assert len(found) < MOST_PAGES, "the pages do not end"
         found.append(documents.page(KB, COLLECTION, found[-1].next, rows=rows, condition=condition))
     return found
 

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 
+_MOST_WITH_ARGUMENTS = 3
+
 Kind = tuple[str, frozenset[str]]
 """The rule of a URL map that a path belongs to, and the names of the arguments."""
 
@@ -54,7 +56,7 @@ class Found:
 
 
 def crawl(client: httpx.Client, rule_of: Callable[[str], str], *, most_of_a_kind: int) -> Found:
-    """Follow all links from `/`; of each kind so many are asked for."""
+    """Follow all links from `/`; of each kind so many are asked for, fewer of one with arguments."""
     found = Found()
     waiting = deque(["/"])
     known = set(waiting)
@@ -63,7 +65,7 @@ def crawl(client: httpx.Client, rule_of: Callable[[str], str], *, most_of_a_kind
         parts = urlsplit(address)
         arguments = frozenset(parse_qs(parts.query, keep_blank_values=True))
         alike = found.kinds.setdefault((rule_of(parts.path), arguments), [])
-        if len(alike) >= most_of_a_kind:
+        if len(alike) >= (most_of_a_kind if len(arguments) <= 1 else _MOST_WITH_ARGUMENTS):
             continue
         alike.append(address)
         try:

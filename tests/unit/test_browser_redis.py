@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies
 
 from kato_exporter.browser.key_match import KeyMatch, parse_key_match
-from kato_exporter.browser.key_names import name_bytes, name_text
+from kato_exporter.stores.redis_names import name_bytes, name_text
 from kato_exporter.browser.redis_elements import (
     Told,
     download_row,

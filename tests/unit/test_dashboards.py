@@ -232,6 +232,7 @@ def test_records_are_one_click_away() -> None:
     assert {
         "${browser:raw}/sessions",
         "${browser:raw}/redis",
+        "${browser:raw}/audit",
         "${browser:raw}/kb",
         "${browser:raw}/kb/${__field.labels.kb:percentencode}",
         "${browser:raw}/kb/${__data.fields.kb:percentencode}",

@@ -20,7 +20,7 @@ from kato_exporter.browser.arguments import (
 )
 from kato_exporter.browser.exports import Export, Row
 from kato_exporter.browser.key_match import KeyMatch, parse_key_match
-from kato_exporter.browser.key_names import name_bytes, name_text
+from kato_exporter.stores.redis_names import name_bytes, name_text
 from kato_exporter.browser.links import this_page
 from kato_exporter.kato.sessions import SESSION_INDEX, parse_session_key
 from kato_exporter.kato.streams import GLOBAL_STREAM, PROCESSOR_STREAM_MATCH

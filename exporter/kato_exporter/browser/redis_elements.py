@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from kato_exporter.browser.key_names import name_text
+from kato_exporter.stores.redis_names import name_text
 from kato_exporter.stores.redis_values import (
     ConsumerGroup,
     Excerpt,

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, abort
 from kato_exporter.browser.answers import answer
 from kato_exporter.browser.arguments import choice_argument, key_argument, refuse, text_argument
 from kato_exporter.browser.exports import Export
-from kato_exporter.browser.key_names import name_bytes, name_text
+from kato_exporter.stores.redis_names import name_bytes, name_text
 from kato_exporter.browser.keys import encode_key
 from kato_exporter.browser.links import this_page
 from kato_exporter.browser.session_views import install_session_filters, is_sendable

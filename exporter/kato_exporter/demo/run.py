@@ -279,6 +279,8 @@ class Demo:
                 "KATO_QDRANT_URL": places["qdrant"],
                 "KATO_BROWSER_LISTEN": f"{LOOPBACK}:{port}",
                 "KATO_BROWSER_ACCOUNTS_FILE": str(accounts),
+                "KATO_BROWSER_WRITABLE": "true",
+                "KATO_BROWSER_DATA_DIR": str(self._directory / "records"),
             },
         )
         self._keep(browser.start(self._ending.asked))

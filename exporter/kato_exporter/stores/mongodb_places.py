@@ -55,8 +55,8 @@ def place_of(locator: bytes) -> Place:
     kb, collection, identity, *name = values
     if {BsonType.STRING} != {value.type for value in (kb, collection, *name)}:
         raise QueryError("this is no locator of a document")
-    if identity.type in _NO_IDS:
-        raise QueryError("no document has an _id of this type")
+    if identity.type in _NO_IDS or not may_be_database(_text(kb)):
+        raise QueryError("there can be no document of this _id, or no database of this name")
     return Place(_text(kb), _text(collection), identity, _text(name[0]) if name else None)
 
 

@@ -22,7 +22,6 @@ from kato_exporter.stores.mongodb_places import (
     Place,
     check_collection,
     check_knowledge_base,
-    may_be_database,
     place_of,
 )
 from kato_exporter.stores.mongodb_writing import (
@@ -158,8 +157,6 @@ class MongoRecords:
 
     def _is_there(self, database: Database[RawBSONDocument], collection: str) -> bool:
         """Tell whether there is a collection; raise NotChangeableError where none is changed."""
-        if not may_be_database(database.name):
-            return False
         kinds = collection_kinds(database)
         if kinds:
             check_knowledge_base(database.name, kinds)
@@ -178,13 +175,13 @@ class MongoRecords:
         places = [place_of(snapshot.locator) for snapshot in snapshots]
         for (kb, name), numbers in _by_collection(places).items():
             with _after(begun), writing(self._connection) as client:
-                collection = primary(client, kb)[name]
-                there = self._is_there(collection.database, name)
+                database = primary(client, kb)
+                there = self._is_there(database, name)
                 if not there and absent is None:
                     raise QueryError(f"{kb} has no collection {name} any more")
             for portion in _bounded(numbers, snapshots, self.at_once) if there else ():
                 with _after(begun), writing(self._connection):
-                    found = change(collection, [snapshots[number] for number in portion])
+                    found = change(database[name], [snapshots[number] for number in portion])
                 begun = True
                 for number, outcome in zip(portion, found, strict=True):
                     outcomes[number] = outcome

@@ -5,7 +5,7 @@ On a server that stands alone, a majority means its journal.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pymongo
 from bson.codec_options import CodecOptions
@@ -52,13 +52,13 @@ def writing(connection: MongoConnection) -> Iterator[Client]:
 
 def primary(client: Client, database: str) -> Database[RawBSONDocument]:
     """Give a database whose primary is asked, once, and whose answers are BSON as it stands."""
-    return Database(
-        client,
+    found = client.get_database(
         database,
         codec_options=RAW,
         read_preference=pymongo.ReadPreference.PRIMARY,
         write_concern=MAJORITY,
     )
+    return cast("Database[RawBSONDocument]", found)
 
 
 def bulk_failure(error: BulkWriteError) -> StoreError:
