@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import click
@@ -14,7 +15,12 @@ import structlog
 
 from kato_exporter import __version__
 from kato_exporter.browser.account_command import account
-from kato_exporter.browser.accounts import THIS_RUNS_USER, Accounts
+from kato_exporter.browser.accounts import (
+    THIS_RUNS_USER,
+    Accounts,
+    AccountsError,
+    is_loopback,
+)
 from kato_exporter.browser.app import LARGEST_BODY
 from kato_exporter.browser.assembly import assemble as assemble_browser
 from kato_exporter.browser.records.audit_command import audit
@@ -98,8 +104,13 @@ def browse(**given: Any) -> None:
         listening = listen(
             browser.app,
             settings.browser_listen,
-            web_config,
+            replace(web_config, guarded=frozenset({"/metrics"})),  # the pages ask by themselves
             largest_body=LARGEST_BODY,
+        )
+    if not (browser.https or is_loopback(settings.browser_listen.host)):
+        _log.warning(
+            "passwords and records go over the network unencrypted; give TLS in "
+            "KATO_WEB_CONFIG_FILE, or put a proxy with TLS before it and set KATO_BROWSER_URL"
         )
     if password is not None:
         click.echo(f"Sign in as {THIS_RUNS_USER} with {password} (good for this run).", err=True)
@@ -178,7 +189,12 @@ def _accounts(settings: BrowserSettings) -> tuple[Accounts, str | None]:
     """Read the accounts; without a file make one for this run, and give its password."""
     if settings.browser_accounts_file is None:
         return Accounts.for_this_run()
-    return Accounts.of_file(settings.browser_accounts_file), None
+    try:
+        return Accounts.of_file(settings.browser_accounts_file), None
+    except AccountsError as error:
+        raise click.UsageError(
+            f"KATO_BROWSER_ACCOUNTS_FILE (--browser-accounts-file): {error}"
+        ) from error
 
 
 @contextmanager

@@ -15,12 +15,12 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from kato_exporter.browser.app import create_app
-from kato_exporter.stores.redis_names import name_bytes, name_text
-from kato_exporter.browser.redis import LONGEST_LINKED_NAME, redis_pages
+from kato_exporter.browser.redis import redis_pages
 from kato_exporter.demo.servers import LOOPBACK, free_port
 from kato_exporter.demo.shapes import session_id, session_key
 from kato_exporter.stores.redis_connection import RedisConnection
 from kato_exporter.stores.redis_keys import RedisKeys
+from kato_exporter.stores.redis_names import LONGEST_LINKED_NAME, name_bytes, name_text
 from support.redis_servers import redis_server
 from support.servers import RedisServer, black_hole
 from support.waiting import at_most

@@ -102,8 +102,11 @@ def stubbed_series() -> str:
     for name, labels in exported_series().items():
         if NOT_IN_THE_DEMO.fullmatch(name):
             values = dict.fromkeys(sorted(labels), "stubbed") | LABEL_VALUES.get(name, {})
-            braces = ",".join(f'{label}="{value}"' for label, value in values.items())
-            lines.append(f"{name}{{{braces}}} {time.time() if name.endswith('_total') else 1}")
+            goes_up = name.endswith(("_total", "_bucket"))
+            for bound in ("0.1", "+Inf") if name.endswith("_bucket") else ("stubbed",):
+                bounded = values | ({"le": bound} if "le" in values else {})
+                braces = ",".join(f'{label}="{value}"' for label, value in bounded.items())
+                lines.append(f"{name}{{{braces}}} {time.time() if goes_up else 1}")
     return "\n".join([*lines, ""])
 
 

@@ -33,7 +33,7 @@ from kato_exporter.stores.mongodb_id_index import (
     Position,
     PositionGoneError,
 )
-from support.bson_values import IDS, VALUES, object_of, string, value_of
+from support.bson_values import IDS, MIN_KEY, VALUES, object_of, string, value_of
 from support.servers import MongoServer, black_hole, started
 from support.slow_mongodb import slow
 
@@ -191,6 +191,17 @@ def test_a_page_goes_on_where_its_document_is_gone(
 
     following = documents.page(KB, COLLECTION, page.next or TOP, rows=2)
     assert [value_of(2), value_of(1)] == ids([following])
+
+
+@pytest.mark.parametrize("condition", [None, Condition("x", "missing")])
+def test_there_is_nothing_below_the_least_id(
+    mongo: MongoServer, documents: MongoDocuments, condition: Condition | None
+) -> None:
+    """A page that begins below MinKey is empty, and no error."""
+    insert(mongo, [document_of([("_id", MIN_KEY)])])
+    page = documents.page(KB, COLLECTION, Position(MIN_KEY), rows=1, condition=condition)
+
+    assert ((), None) == (page.documents, page.next)
 
 
 @pytest.mark.parametrize("condition", [None, Condition("x", "is", 1)])

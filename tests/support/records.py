@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,13 +47,15 @@ class Records:
 
 def fill(redis: Redis, mongo: MongoClient[Document], qdrant: QdrantClient) -> Records:
     """Fill empty stores as KATO 2 does, with KATO 3's vectors and keys, and with odd things."""
-    workload = Workload(redis, mongo, qdrant, seed=11)
+    ago = 0.0
+    workload = Workload(redis, mongo, qdrant, seed=11, clock=lambda: time.time() - ago)
     workload.fill()
-    session = workload.create_session()
-    for _ in range(8):
-        workload.update_session(session)
-    for _ in range(60):
-        workload.create_session()
+    for number in range(60):
+        ago = 50.0 * number
+        session = workload.create_session()
+        for _ in range(1 + number % 9):
+            ago *= 0.8
+            workload.update_session(session)
     learned = max(
         (
             each

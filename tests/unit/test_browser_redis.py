@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, strategies
 
 from kato_exporter.browser.key_match import KeyMatch, parse_key_match
-from kato_exporter.stores.redis_names import name_bytes, name_text
 from kato_exporter.browser.redis_elements import (
     Told,
     download_row,
@@ -19,6 +18,7 @@ from kato_exporter.browser.redis_elements import (
     string_kind,
     told,
 )
+from kato_exporter.stores.redis_names import name_bytes, name_text
 from kato_exporter.stores.redis_values import Excerpt, HashField, StreamEntry, whole_characters
 
 NAMES = strategies.binary() | strategies.text().map(str.encode)

@@ -66,9 +66,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """The application, and what it holds open; a context manager that closes that."""
+    """The application, and what it holds open; a context manager that closes that.
+
+    `https` says that people come to it by TLS.
+    """
 
     app: Flask
+    https: bool
     closes: tuple[Callable[[], None], ...]
 
     def __enter__(self) -> Self:
@@ -122,7 +126,7 @@ def assemble(settings: BrowserSettings, accounts: Accounts, *, tls: bool) -> Bro
     )
     protect(app, accounts, rules)
     ends = [part.close for part in parts]
-    return Browser(app, (*([writing.close] if writing else []), *ends))
+    return Browser(app, rules.https, (*([writing.close] if writing else []), *ends))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,17 +20,14 @@ from kato_exporter.browser.arguments import (
 )
 from kato_exporter.browser.exports import Export, Row
 from kato_exporter.browser.key_match import KeyMatch, parse_key_match
-from kato_exporter.stores.redis_names import name_bytes, name_text
 from kato_exporter.browser.links import this_page
 from kato_exporter.kato.sessions import SESSION_INDEX, parse_session_key
 from kato_exporter.kato.streams import GLOBAL_STREAM, PROCESSOR_STREAM_MATCH
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.redis_keys import KeyDetail, KeyFacts, KeyPage, RedisKeys, ServerAnswer
+from kato_exporter.stores.redis_names import LONGEST_LINKED_NAME, name_bytes, name_text
 from kato_exporter.stores.redis_values import Elements
-
-LONGEST_LINKED_NAME = 1_300
-"""A name of more bytes is no part of a URL: each byte can take six characters of it."""
 
 _LONGEST_NAME_TEXT = 4 * LONGEST_LINKED_NAME
 _LARGEST_CURSOR = 2**64 - 1

@@ -10,7 +10,6 @@ from flask import Blueprint, Response, abort
 from kato_exporter.browser.answers import answer
 from kato_exporter.browser.arguments import choice_argument, key_argument, refuse, text_argument
 from kato_exporter.browser.exports import Export
-from kato_exporter.stores.redis_names import name_bytes, name_text
 from kato_exporter.browser.keys import encode_key
 from kato_exporter.browser.links import this_page
 from kato_exporter.browser.session_views import install_session_filters, is_sendable
@@ -18,6 +17,8 @@ from kato_exporter.browser.symbol_links import install_symbol_links
 from kato_exporter.kato.knowledge import knowledge_base_of
 from kato_exporter.kato.session_documents import KEY_PREFIX
 from kato_exporter.kato.sessions import born_at, parse_session_key
+from kato_exporter.stores.redis_names import name_bytes, name_text
+from kato_exporter.stores.redis_session_records import session_id_text
 from kato_exporter.stores.redis_sessions import (
     SessionEntry,
     SessionPage,
@@ -169,7 +170,7 @@ def _row(entry: SessionEntry, now: float) -> Row:
     created, used = (facts.created_at, facts.last_accessed) if facts else (None, None)
     node_id = facts.node_id if facts else None
     return {
-        "session_id": _id_text(entry.key),
+        "session_id": session_id_text(entry.key),
         "node_id": node_id,
         "kb": knowledge_base_of(node_id) if is_sendable(node_id) else None,
         "created_at": created or _born(entry.key),
@@ -185,11 +186,6 @@ def _row(entry: SessionEntry, now: float) -> Row:
         "unlike_kato": facts.unlike if facts else (),
         "problem": entry.problem,
     }
-
-
-def _id_text(key: bytes) -> str:
-    """Spell an id so that it is one part of a URL's path, whatever bytes a key has."""
-    return name_text(key.removeprefix(KEY_PREFIX.encode())).replace("/", r"\x2f")
 
 
 def _born(key: bytes) -> datetime | None:

@@ -8,6 +8,7 @@ from wsgiref.types import WSGIApplication
 import structlog
 from cheroot.wsgi import Server
 
+from kato_exporter.runtime.plain_headers import PlainHeadersConnection
 from kato_exporter.runtime.web_config import WebConfig
 from kato_exporter.setting_kinds import Address
 
@@ -23,6 +24,8 @@ _LARGEST_BODY = 64 * 1024
 
 class _Server(Server):
     """Cheroot's server, whose reports of broken connections and faults go to our log."""
+
+    ConnectionClass = PlainHeadersConnection
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - cheroot's signature
         """Log a report."""

@@ -1,7 +1,8 @@
-"""What stores with an HTTP API share: they are only read, in JSON and nothing else, within limits.
+"""What stores with an HTTP API share: they are asked in JSON and nothing else, within limits.
 
 Questions are asked by GET. One that needs a body is asked by POST, and only of the paths that a
-store has named as questions; nothing else is ever sent.
+store has named as questions. What changes something is sent only where its owner has named that,
+too, method by method; nothing else is ever sent.
 
 Certificates are checked against the system's authorities, and those that `SSL_CERT_FILE` or
 `SSL_CERT_DIR` name instead. Proxies of the environment are not used, and no redirect is followed.
@@ -30,11 +31,23 @@ _MOST_WORDS_BYTES = 64 * 1024
 _MOST_REASON = 300
 _CHUNK = 64 * 1024
 
-_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_NO_RIGHTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_REFUSALS = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT}
+
+Change = Literal["PUT", "POST", "DELETE"]
 
 
 class TooMuchError(QueryError):
     """The answer is larger, or nested deeper, than what is read: less may be asked for."""
+
+
+class NotPermittedError(StoreError):
+    """The store asks for other credentials; `words` are its own, and may be empty."""
+
+    def __init__(self, message: str, *, code: int, words: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.words = words
 
 
 class JsonApi:
@@ -42,10 +55,11 @@ class JsonApi:
 
     `timeout` in seconds bounds every answer as a whole. `key`, if any, is sent as `api-key`, and is
     in no message; `advice` says what to check where an answer is refused. `questions` are the
-    paths that read though they are asked by POST.
+    paths that read though they are asked by POST; `changes` are what writes, as method and path
+    with a space in between. Without any it can only be read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what may be asked, and how
         self,
         url: str,
         *,
@@ -53,9 +67,11 @@ class JsonApi:
         key: str | None = None,
         advice: str = "",
         questions: re.Pattern[str] | None = None,
+        changes: re.Pattern[str] | None = None,
     ) -> None:
         self.address = url.rstrip("/")
         self._questions = questions
+        self._changes = changes
         self._timeout = timeout
         self._key = key
         self._advice = f": {advice}" if advice else ""
@@ -95,8 +111,35 @@ class JsonApi:
             raise ValueError(f"POST {path} is no question")
         return self._ask("POST", path, json.dumps(question).encode(), deadline)
 
+    def change(
+        self, method: Change, path: str, order: Mapping[str, Any] | None, deadline: Deadline
+    ) -> Any:
+        """Ask for a change, and give the JSON of the answer.
+
+        Raises QueryError where it is refused, by a status from 400 on, for nothing was done then.
+        After any other StoreError nobody knows whether it was; so it is where the server itself
+        failed, or its answer is not understood. Raises ValueError where it is none of the
+        `changes`.
+        """
+        if self._changes is None or not self._changes.fullmatch(f"{method} {path}"):
+            raise ValueError(f"{method} {path} is no change that may be asked for")
+        body = None if order is None else json.dumps(order, allow_nan=False).encode()
+        try:
+            return self._ask(method, path, body, deadline)
+        except NotPermittedError as error:
+            said = f": {error.words}" if error.words else ""
+            raise QueryError(f"{error}{said}", code=error.code) from error
+        except QueryError as error:
+            if error.code in _REFUSALS:
+                raise
+            raise StoreError(f"nobody knows whether it was done: {error}") from error
+
     def _ask(
-        self, method: Literal["GET", "POST"], path: str, body: bytes | None, deadline: Deadline
+        self,
+        method: Literal["GET"] | Change,
+        path: str,
+        body: bytes | None,
+        deadline: Deadline,
     ) -> Any:
         deadline = Deadline(min(deadline.at, Deadline.after(self._timeout).at))
         headers = {} if body is None else {"Content-Type": "application/json"}
@@ -148,11 +191,12 @@ class JsonApi:
     def _refusal(self, response: httpx.Response) -> StoreError:
         """Say what an answer other than 200 means."""
         status = response.status_code
-        if status in _REFUSED:
-            return StoreError(f"not permitted ({status}){self._advice}")
         words: Any = None
         with suppress(ValueError):
             words = _error_in(parse_json(_read(response, _MOST_WORDS_BYTES) or b""))
+        if status in _NO_RIGHTS:
+            message = f"not permitted ({status}){self._advice}"
+            return NotPermittedError(message, code=status, words=self._shown(words or ""))
         return QueryError(
             f"{response.url.path}: {status} {self._shown(words or response.reason_phrase)}",
             code=status,

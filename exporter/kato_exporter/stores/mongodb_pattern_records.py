@@ -1,4 +1,4 @@
-"""Patterns as records that are changed: documents of `patterns_kb`, and what KATO counts of them."""
+"""Patterns as records that are changed: documents of `patterns_kb`, and the counts of these."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,13 +50,6 @@ class PatternRecords(MongoRecords):
         """
         for kb, learnings in _by_knowledge_base(snapshots, sign=sign).items():
             with self._counting(kb) as database:
-                settle(database, learnings, mark)
-
-    def settle_edit(self, before: Snapshot, after: bytes, *, mark: str) -> None:
-        """Adjust KATO's counts to another frequency; asked as `settle` is, and then `forget`."""
-        learnings = Learnings()
-        if learnings.add(after, sign=1) and learnings.add(before.content, sign=-1):
-            with self._counting(place_of(before.locator).kb) as database:
                 settle(database, learnings, mark)
 
     def forget(self, snapshots: Sequence[Snapshot], *, mark: str) -> None:

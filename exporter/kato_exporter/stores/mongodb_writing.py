@@ -20,13 +20,13 @@ from kato_exporter.stores.mongodb_connection import Client, MongoConnection, Not
 
 MAJORITY = WriteConcern("majority")
 
+NOT_PERMITTED = 13
 DUPLICATE_KEY = 11000
 
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(
     RawBSONDocument, unicode_decode_error_handler="replace"
 )
 
-_NOT_PERMITTED = 13
 _ENDED_MIDWAY = frozenset({50, 64, 91, 189, 262, 11600, 11601, 11602})
 """Time was up, the operation was killed, the server stopped or is no longer the primary."""
 
@@ -71,7 +71,7 @@ def bulk_failure(error: BulkWriteError) -> StoreError:
     code = refused[0].get("code") if refused else None
     if done or unsure or code in _ENDED_MIDWAY:
         return StoreError(f"not all was done, or not kept by a majority: {message}")
-    kind = NotPermittedError if code == _NOT_PERMITTED else QueryError
+    kind = NotPermittedError if code == NOT_PERMITTED else QueryError
     return kind(message, code=code)
 
 

@@ -50,7 +50,7 @@ class Conversation:
         [reply] = self.ask([("MULTI",)])
         granted("MULTI", reply)
         *queued, done = self.ask([*commands, ("EXEC",)])
-        self.at_rest = True
+        self.at_rest = not isinstance(done, redis.exceptions.NoPermissionError)
         for command, reply in zip(commands, queued, strict=True):
             granted(str(command[0]), reply)
         replies: list[Reply] | None = granted("EXEC", done)
@@ -74,7 +74,7 @@ def conversation(connection: RedisConnection) -> Iterator[Conversation]:
         yield talk
     finally:
         if not talk.at_rest:
-            taken.disconnect()
+            taken.disconnect()  # type: ignore[no-untyped-call]
         pool.release(taken)
 
 
@@ -83,3 +83,9 @@ def granted(command: str, reply: Reply) -> Reply:
     if isinstance(reply, redis.exceptions.ResponseError):
         raise QueryError(f"{command} is refused: {reply}") from reply
     return reply
+
+
+def typed(command: str, reply: Reply) -> Reply:
+    """Give a reply back, None where the key has another type; raise QueryError for a refusal."""
+    other_type = isinstance(reply, redis.exceptions.ResponseError) and "WRONGTYPE" in str(reply)
+    return None if other_type else granted(command, reply)

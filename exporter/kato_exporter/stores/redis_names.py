@@ -6,6 +6,9 @@ invalid UTF-8, control characters, marks that turn text round, and a space at ei
 
 import re
 
+LONGEST_LINKED_NAME = 1_300
+"""A name of more bytes is no part of a URL: each byte can take six characters of it."""
+
 _ESCAPE = re.compile(rb"\\(?:\\|x([0-9a-fA-F]{2}))")
 _SOUND = re.compile(rb"(?:[^\\]|" + _ESCAPE.pattern + rb")*", re.DOTALL)
 _SPACE_AT_AN_END = re.compile(r"^ | $")

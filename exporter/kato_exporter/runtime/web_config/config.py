@@ -1,9 +1,9 @@
 """A whole web config file, and what it does to a server."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cheroot.ssl import Adapter
 
@@ -20,12 +20,14 @@ _KEYS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_li
 class WebConfig:
     """What a good file asks for; without a file it is plain HTTP for everyone.
 
-    `headers` maps names to values, `users` maps users to bcrypt hashes.
+    `headers` maps names to values, `users` maps users to bcrypt hashes. `guarded` are the paths
+    that ask for a user, all where it is None.
     """
 
     tls: ServerTls | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    guarded: frozenset[str] | None = None
 
     @property
     def scheme(self) -> str:
@@ -46,8 +48,20 @@ class WebConfig:
         As in the toolkit the health pages ask for a user too, and a refusal has the headers.
         """
         if self.users:
-            app = require_basic_auth(app, self.users)
+            app = self._ask_for_user(app)
         return headers.add_headers(app, self.headers) if self.headers else app
+
+    def _ask_for_user(self, app: WSGIApplication) -> WSGIApplication:
+        asking = require_basic_auth(app, self.users)
+        if self.guarded is None:
+            return asking
+        guarded = self.guarded
+
+        def choosing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            chosen = asking if environ["PATH_INFO"] in guarded else app
+            return chosen(environ, start_response)
+
+        return choosing
 
 
 def load_web_config(path: Path) -> WebConfig:

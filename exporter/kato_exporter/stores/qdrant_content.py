@@ -1,0 +1,135 @@
+"""Points of Qdrant as records that are kept: where they are, and what they consist of. No I/O.
+
+The content of a point is JSON: `{"id": ..., "payload": {...}, "vector": ...}`, of which vectors
+stand in the order of their names, and the fields of the payload in the order that Qdrant gives.
+Numbers are spelled in the shortest way that means the same.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from kato_exporter.stores.errors import QueryError
+from kato_exporter.stores.qdrant_names import PointId, is_point_id
+
+_PARTS = ("id", "payload", "vector")
+_SINGLE_ROUNDING = 1e-6
+_DOUBLE_ROUNDING = 1e-15
+
+
+class Place(NamedTuple):
+    """A point's collection and id."""
+
+    collection: str
+    point: PointId
+
+    @property
+    def locator(self) -> bytes:
+        """Give the place as the locator of a record."""
+        return canonical(self._asdict())
+
+
+def place_of(locator: bytes) -> Place:
+    """Read what `Place.locator` has written; raise QueryError for anything else."""
+    found = _json(locator)
+    if isinstance(found, Mapping) and found.keys() == {"collection", "point"}:
+        place = Place(**found)
+        if (
+            isinstance(place.collection, str)
+            and is_point_id(place.point)
+            and place.locator == locator
+        ):
+            return place
+    raise QueryError("this is no locator of a point")
+
+
+def point_content(row: Mapping[str, Any]) -> bytes:
+    """Give the content of a point, from an entry of an answer that has its vectors.
+
+    Raises QueryError for a point that could not be written again as it is.
+    """
+    if row.get("shard_key") is not None:
+        raise QueryError(
+            f"point {row['id']} has a shard key of its own; such points are not changed here"
+        )
+    vector = row.get("vector")
+    payload = row.get("payload")
+    if isinstance(vector, Mapping):
+        vector = {name: vector[name] for name in sorted(vector)}
+    return _written(
+        {
+            "id": row["id"],
+            "payload": {} if payload is None else payload,
+            "vector": {} if vector is None else vector,
+        }
+    )
+
+
+def point_of_content(content: bytes) -> dict[str, Any]:
+    """Give a point's `id`, `payload` and `vector`; raise QueryError for what is no content."""
+    found = _json(content)
+    if isinstance(found, dict) and tuple(found) == _PARTS and isinstance(found["payload"], dict):
+        return found
+    raise QueryError("this is no content of a point")
+
+
+def with_payload(content: bytes, payload: Mapping[str, Any]) -> bytes:
+    """Give the content of the same point with another payload."""
+    return _written({**point_of_content(content), "payload": dict(payload)})
+
+
+def same_point(one: bytes, other: bytes) -> bool:
+    """Tell whether two contents are of the same point with the same payload and vectors.
+
+    The order of fields does not count, and neither does what rounding leaves: Qdrant keeps vectors
+    as floats of 32 bits at most, and before 1.8 brings those of a cosine collection to length 1
+    once more; and its reading of JSON may miss the last digit of a number in a payload.
+    """
+    if one == other:
+        return True
+    first, second = point_of_content(one), point_of_content(other)
+    return (
+        first["id"] == second["id"]
+        and _alike(first["payload"], second["payload"], _DOUBLE_ROUNDING)
+        and _alike(first["vector"], second["vector"], _SINGLE_ROUNDING)
+    )
+
+
+def same_vectors(one: bytes, other: bytes) -> bool:
+    """Tell whether two contents are of the same point, whose payload alone may differ."""
+    first, second = point_of_content(one), point_of_content(other)
+    return (first["id"], first["vector"]) == (second["id"], second["vector"])
+
+
+def canonical(value: Any) -> bytes:
+    """Spell JSON in the one way in which it is compared: objects in the order of their keys."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+
+
+def _written(point: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(point, separators=(",", ":"), allow_nan=False).encode()
+    except RecursionError as error:
+        raise QueryError(f"point {point['id']} is nested too deeply to be kept") from error
+
+
+def _json(spelled: bytes) -> Any:
+    try:
+        return json.loads(spelled)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _alike(one: Any, other: Any, rounding: float) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(
+            _alike(one[key], other[key], rounding) for key in one
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(
+            _alike(mine, yours, rounding) for mine, yours in zip(one, other, strict=True)
+        )
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=rounding)
+    return type(one) is type(other) and bool(one == other)
