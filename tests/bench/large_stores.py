@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bson import ObjectId
@@ -39,7 +39,6 @@ NODES, RARE_NODE = 1_000, "node-rare"
 
 _PORTION = 5_000
 _POINTS_AT_ONCE = 500
-_MINUTES = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +88,10 @@ def fill_redis(redis: Redis, sizes: Sizes) -> None:
     """Add sessions, among them one of RARE_NODE, keys of three types, and a long list."""
     now = time.time()
     for numbers in _portions(sizes.sessions):
-        redis.mset(dict(_session(number, now) for number in numbers))
+        sessions = redis.pipeline(transaction=False)
+        for number in numbers:
+            sessions.setex(*_session(number, now))
+        sessions.execute()
     for numbers in _portions(sizes.keys):
         pipeline = redis.pipeline(transaction=False)
         for number in numbers:
@@ -143,11 +145,11 @@ def _predicted(number: int) -> Document:
     return predictions_document(ObjectId(), uuid.UUID(int=number).hex, [expected])
 
 
-def _session(number: int, now: float) -> tuple[str, str]:
-    """Make the key and the value of a session of the last hour, with eight events."""
+def _session(number: int, now: float) -> tuple[str, int, str]:
+    """Give key, life and value of a session of the last hour, with eight events."""
     born = now - number % 3_600
     identity = session_id(uuid.uuid4().hex, born)
     node = RARE_NODE if number == 0 else f"node-{number % NODES}"
     stm = [[f"s{(number + step) % 5_000}", f"s{(number * step) % 5_000}"] for step in range(8)]
     record = session_record(identity, node, born=born, ttl=DEFAULT_TTL, metadata={}) | {"stm": stm}
-    return session_key(identity), session_text(record)
+    return session_key(identity), DEFAULT_TTL, session_text(record)

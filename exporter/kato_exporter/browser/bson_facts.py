@@ -3,15 +3,12 @@
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import bson
 from bson import json_util
 
-from kato_exporter.browser.document_ids import id_text
+from kato_exporter.browser.document_paths import document_path
 from kato_exporter.stores.bson_elements import elements
-
-_LONGEST_ID = 1_000
 
 
 def bson_facts(value: Any) -> Any:
@@ -31,7 +28,4 @@ def bson_facts(value: Any) -> Any:
 def document_url(kb: str, collection: str, identity: Any) -> str | None:
     """Give the path of a document's page; None where its `_id` is too long for one."""
     [(_, value)] = elements(bson.encode({"_id": identity}))
-    if len(value.data) > _LONGEST_ID:
-        return None
-    path = "/".join(quote(part, safe="") for part in (collection, id_text(value)))
-    return f"/kb/{quote(kb, safe='')}/collections/{path}"
+    return document_path(kb, collection, value)

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, abort
 
 from kato_exporter.browser.answers import answer
 from kato_exporter.browser.arguments import key_argument, refuse, text_argument
+from kato_exporter.browser.document_paths import collection_path
 from kato_exporter.browser.exports import Export, Row
 from kato_exporter.browser.keys import encode_key
 from kato_exporter.browser.links import this_page
@@ -43,6 +44,7 @@ def knowledge_pages(
     GET /kb/<kb>   one knowledge base: totals, sizes, collections, most frequent patterns
     """
     pages = Blueprint("knowledge", __name__)
+    pages.add_app_template_filter(collection_path)
 
     @pages.get("/kb")
     def listing() -> Response:

@@ -16,10 +16,10 @@ from kato_exporter.stores.bson_elements import (
     document_of,
     elements,
     field_of,
-    string_data,
 )
 from kato_exporter.stores.bson_parts import text_of
 from kato_exporter.stores.errors import QueryError
+from kato_exporter.stores.mongodb_places import text
 from kato_exporter.stores.mongodb_writing import MAJORITY, RAW, raw
 
 COLLECTION = "collection"
@@ -46,8 +46,8 @@ class DescribedCollection:
             BsonType.OBJECT,
             document_of(
                 [
-                    ("name", _string(self.name)),
-                    ("type", _string(self.type)),
+                    ("name", text(self.name)),
+                    ("type", text(self.type)),
                     ("options", BsonValue(BsonType.OBJECT, self.options)),
                     ("indexes", _array(self.indexes)),
                 ]
@@ -60,8 +60,8 @@ class DescribedCollection:
         told = dict(elements(self.options))
         usual = {
             "validator": _EMPTY,
-            "validationLevel": _string("strict"),
-            "validationAction": _string("error"),
+            "validationLevel": text("strict"),
+            "validationAction": text("error"),
         }
         return [(name, told.get(name, usual[name])) for name in _VALIDATION]
 
@@ -161,7 +161,3 @@ def _command(
 def _array(documents: Sequence[bytes]) -> BsonValue:
     entries = ((str(n), BsonValue(BsonType.OBJECT, each)) for n, each in enumerate(documents))
     return BsonValue(BsonType.ARRAY, document_of(entries))
-
-
-def _string(text: str) -> BsonValue:
-    return BsonValue(BsonType.STRING, string_data(text))

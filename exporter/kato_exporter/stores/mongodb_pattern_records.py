@@ -10,7 +10,7 @@ from kato_exporter.kato.knowledge import PATTERNS, SYMBOLS
 from kato_exporter.stores.bson_elements import field_of
 from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.mongodb_learnings import Learnings, frequency_of, has_emotives
-from kato_exporter.stores.mongodb_places import NotChangeableError, check_collection, place_of
+from kato_exporter.stores.mongodb_places import NotChangeableError, check_collection, place_of, text
 from kato_exporter.stores.mongodb_records import MongoRecords, collection_kinds
 from kato_exporter.stores.mongodb_settling import forget, settle, too_small
 from kato_exporter.stores.mongodb_writing import primary, writing
@@ -33,6 +33,13 @@ class PatternRecords(MongoRecords):
         if collection != PATTERNS:
             raise NotChangeableError(f"patterns lie in {PATTERNS}, not in {collection}")
         check_collection(collection, kind, of_container=True)
+
+    def read(self, locators: Sequence[bytes]) -> list[Snapshot | None]:
+        """Read patterns; one that has another name than its locator says is not there."""
+        return [
+            None if found is None or not _has_its_name(found) else found
+            for found in super().read(locators)
+        ]
 
     def replace(self, snapshot: Snapshot, content: bytes) -> Outcome:
         """Give a pattern another content; what it is a pattern of cannot be another."""
@@ -88,6 +95,11 @@ class PatternRecords(MongoRecords):
             kinds = collection_kinds(database)
             self.check(PATTERNS, kinds.get(PATTERNS))
             yield database
+
+
+def _has_its_name(snapshot: Snapshot) -> bool:
+    name = place_of(snapshot.locator).name
+    return name is None or field_of(snapshot.content, "name") == text(name)
 
 
 def _by_knowledge_base(snapshots: Sequence[Snapshot], *, sign: int) -> Mapping[str, Learnings]:

@@ -39,8 +39,8 @@ class Place:
     @property
     def locator(self) -> bytes:
         """Give the place as BSON, whose fields are `db`, `collection`, `_id` and maybe `name`."""
-        named = [] if self.name is None else [(_NAME, _string(self.name))]
-        values = (_string(self.kb), _string(self.collection), self.identity)
+        named = [] if self.name is None else [(_NAME, text(self.name))]
+        values = (text(self.kb), text(self.collection), self.identity)
         return document_of([*zip(_FIELDS, values, strict=True), *named])
 
 
@@ -100,8 +100,9 @@ def may_be_database(name: str) -> bool:
     return 0 < length <= _LONGEST_DATABASE_NAME and not _NOT_IN_DATABASE_NAMES.intersection(name)
 
 
-def _string(text: str) -> BsonValue:
-    return BsonValue(BsonType.STRING, string_data(text))
+def text(content: str) -> BsonValue:
+    """Make a string of BSON's."""
+    return BsonValue(BsonType.STRING, string_data(content))
 
 
 def _text(value: BsonValue) -> str:

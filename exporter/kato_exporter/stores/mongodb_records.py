@@ -282,21 +282,28 @@ def _compared(present: bytes | None, snapshot: Snapshot) -> Outcome:
 def _insert(
     collection: Collection[RawBSONDocument], snapshots: Sequence[Snapshot]
 ) -> list[Outcome]:
-    outcomes = [Outcome.DONE] * len(snapshots)
+    identities = [place_of(snapshot.locator).identity for snapshot in snapshots]
+    before = _documents(collection, identities)
+    absent = [number for number, identity in enumerate(identities) if identity not in before]
     try:
-        collection.insert_many([raw(snapshot.content) for snapshot in snapshots], ordered=False)
+        if absent:
+            written = [raw(snapshots[number].content) for number in absent]
+            collection.insert_many(written, ordered=False)
     except BulkWriteError as error:
         refused: Sequence[Mapping[str, Any]] = error.details.get("writeErrors") or []
         others = [each for each in refused if each.get("code") != DUPLICATE_KEY]
         if others or error.details.get("writeConcernErrors"):
             raise bulk_failure(error) from error
-        numbers = [int(each["index"]) for each in refused]
-        identities = [place_of(snapshots[number].locator).identity for number in numbers]
-        present = _documents(collection, identities)
-        for number, identity in zip(numbers, identities, strict=True):
-            if present.get(identity) != snapshots[number].content:
-                outcomes[number] = Outcome.TAKEN
-    return outcomes
+        again = [absent[int(each["index"])] for each in refused]
+        before = {**before, **_documents(collection, [identities[number] for number in again])}
+        absent = [number for number in absent if number not in again]
+    inserted = frozenset(absent)
+    return [
+        Outcome.DONE
+        if number in inserted or before.get(identity) == snapshots[number].content
+        else Outcome.TAKEN
+        for number, identity in enumerate(identities)
+    ]
 
 
 def _check_content(content: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pymongo
 from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure, WriteConcernError
@@ -48,6 +49,8 @@ def writing(connection: MongoConnection) -> Iterator[Client]:
             if error.code in _ENDED_MIDWAY:
                 raise StoreError(f"it was ended midway: {error}") from error
             raise
+        except BSONError as error:
+            raise StoreError(f"an answer that cannot be read: {error}") from error
 
 
 def primary(client: Client, database: str) -> Database[RawBSONDocument]:

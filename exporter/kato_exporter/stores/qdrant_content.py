@@ -32,15 +32,11 @@ class Place(NamedTuple):
 
 def place_of(locator: bytes) -> Place:
     """Read what `Place.locator` has written; raise QueryError for anything else."""
-    found = _json(locator)
-    if isinstance(found, Mapping) and found.keys() == {"collection", "point"}:
-        place = Place(**found)
-        if (
-            isinstance(place.collection, str)
-            and is_point_id(place.point)
-            and place.locator == locator
-        ):
-            return place
+    match _json(locator):
+        case {"collection": str() as collection, "point": int() | str() as point}:
+            place = Place(collection, point)
+            if is_point_id(point) and place.locator == locator:
+                return place
     raise QueryError("this is no locator of a point")
 
 
@@ -82,9 +78,9 @@ def with_payload(content: bytes, payload: Mapping[str, Any]) -> bytes:
 def same_point(one: bytes, other: bytes) -> bool:
     """Tell whether two contents are of the same point with the same payload and vectors.
 
-    The order of fields does not count, and neither does what rounding leaves: Qdrant keeps vectors
-    as floats of 32 bits at most, and before 1.8 brings those of a cosine collection to length 1
-    once more; and its reading of JSON may miss the last digit of a number in a payload.
+    The order of fields does not count, and neither does what rounding leaves: vectors have floats
+    of 32 bits at most, and versions of Qdrant bring those of a cosine collection to length 1 once
+    more; and its reading of JSON may miss the last digit of a number in a payload.
     """
     if one == other:
         return True

@@ -218,7 +218,7 @@ class QdrantPoints:
             "with_payload": with_payload,
             **({"using": vector} if vector else {}),
         }
-        if self._knows_query(deadline):
+        if server_is_from(_FIRST_WITH_QUERY, self._api, deadline):
             answer = self._post(collection, "/query", {"query": point, **question}, deadline)
             rows = queried_points(answer)
         else:
@@ -229,14 +229,15 @@ class QdrantPoints:
         others = tuple(found for found in rows.points if found.id != point)
         return SimilarPoints(rows=replace(rows, points=others[:most]), cut=cut)
 
-    def _knows_query(self, deadline: Deadline) -> bool:
-        """Tell whether the server is of version 1.10 or later, as one is that does not tell."""
-        version = _VERSION.match(text(at(self._api.get("/", deadline), "version")) or "")
-        return version is None or tuple(map(int, version.groups())) >= _FIRST_WITH_QUERY
-
     def _post(
         self, collection: str, question: str, body: Mapping[str, Any], deadline: Deadline
     ) -> Any:
         seconds = max(1, math.ceil(min(self._timeout, deadline.remaining)))
         path = f"{collection_path(collection)}/points{question}?timeout={seconds}"
         return self._api.post(path, body, deadline)
+
+
+def server_is_from(first: tuple[int, int], api: JsonApi, deadline: Deadline) -> bool:
+    """Tell whether the server is of this version or a later one, as one is that does not tell."""
+    version = _VERSION.match(text(at(api.get("/", deadline), "version")) or "")
+    return version is None or tuple(map(int, version.groups())) >= first

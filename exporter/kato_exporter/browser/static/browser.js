@@ -33,7 +33,7 @@ const keys = {
 
 document.addEventListener("keydown", (event) => {
   const action = keys[event.key];
-  const typing = event.target.closest("input, select, textarea, dialog, [contenteditable]");
+  const typing = event.target.closest("input, select, textarea, dialog[open], [contenteditable]");
   if (!action || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   action();
