@@ -219,7 +219,7 @@ def test_a_knowledge_base_shows_what_it_is_made_of(mongo: MongoServer, client: F
     counts = {each["name"]: each["documents"] for each in facts["collections"]}
     assert {PATTERNS: 4, SYMBOLS: 4, METADATA: 1}.items() <= counts.items()
     assert 4 == len(facts["top_patterns"])
-    assert f"/kb/{KB}/collections/odd%2Fname%20%252F%20%C3%A9" in links
+    assert f"/kb/{KB}/collections/odd~2fname%20~252F%20%C3%A9" in links
     assert f"/qdrant/vectors_{KB}" in links
     assert "/sessions?node=alice" in links
     assert f"http://grafana.example/d/kato-knowledge?var-kb={KB}" in links

@@ -1,4 +1,4 @@
-"""The stub of Qdrant's questions on points; it is no Qdrant, see qdrant_stub.py."""
+"""The stub of what Qdrant does with points; it is no Qdrant, see qdrant_stub.py."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -9,19 +9,26 @@ from flask import Blueprint, request
 from qdrant_client import QdrantClient
 from qdrant_client.models import (
     CountRequest,
+    FilterSelector,
+    PointIdsList,
     PointRequest,
+    PointsList,
     QueryRequest,
     Record,
     ScoredPoint,
     ScrollRequest,
+    SetPayload,
 )
+from pydantic import BaseModel
 
 READING = frozenset({"points.retrieve", "points.scroll", "points.query", "points.count"})
 """The endpoints that read though they are asked by POST, for which the read-only key is enough."""
 
 _DEFAULT_LIMIT = 10
 
-Body = TypeVar("Body", PointRequest, ScrollRequest, QueryRequest, CountRequest)
+_COMPLETED = {"operation_id": 0, "status": "completed"}
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class RefusedError(Exception):
@@ -33,7 +40,7 @@ class RefusedError(Exception):
 
 
 def points_stub(client: QdrantClient, lock: AbstractContextManager[Any]) -> Blueprint:
-    """Make what answers questions on points from a client in local mode, one at a time."""
+    """Make what reads and writes points with a client in local mode, one at a time."""
     points = Blueprint("points", __name__)
 
     @points.errorhandler(ValueError)
@@ -53,7 +60,7 @@ def points_stub(client: QdrantClient, lock: AbstractContextManager[Any]) -> Blue
 
     @points.post("/collections/<name>/points")
     def retrieve(name: str) -> dict[str, Any]:
-        body = _body(PointRequest)
+        body = body_of(PointRequest)
         with lock:
             existing(client, name)
             found = client.retrieve(
@@ -66,7 +73,7 @@ def points_stub(client: QdrantClient, lock: AbstractContextManager[Any]) -> Blue
 
     @points.post("/collections/<name>/points/scroll")
     def scroll(name: str) -> dict[str, Any]:
-        body = _body(ScrollRequest)
+        body = body_of(ScrollRequest)
         with lock:
             existing(client, name)
             found, following = client.scroll(
@@ -83,7 +90,7 @@ def points_stub(client: QdrantClient, lock: AbstractContextManager[Any]) -> Blue
 
     @points.post("/collections/<name>/points/query")
     def query(name: str) -> dict[str, Any]:
-        body = _body(QueryRequest)
+        body = body_of(QueryRequest)
         with lock:
             existing(client, name)
             found = client.query_points(
@@ -99,11 +106,48 @@ def points_stub(client: QdrantClient, lock: AbstractContextManager[Any]) -> Blue
 
     @points.post("/collections/<name>/points/count")
     def count(name: str) -> dict[str, Any]:
-        body = _body(CountRequest)
+        body = body_of(CountRequest)
         with lock:
             existing(client, name)
             found = client.count(name, count_filter=body.filter)
         return result({"count": found.count})
+
+    @points.put("/collections/<name>/points")
+    def upsert(name: str) -> dict[str, Any]:
+        body = body_of(PointsList)
+        with lock:
+            existing(client, name)
+            client.upsert(
+                name,
+                body.points,
+                update_filter=body.update_filter,
+                update_mode=body.update_mode,
+            )
+        return result(_COMPLETED)
+
+    @points.post("/collections/<name>/points/delete")
+    def delete(name: str) -> dict[str, Any]:
+        selector = _selector()
+        with lock:
+            existing(client, name)
+            client.delete(name, selector)
+        return result(_COMPLETED)
+
+    @points.post("/collections/<name>/points/payload")
+    def set_payload(name: str) -> dict[str, Any]:
+        body = body_of(SetPayload)
+        with lock:
+            existing(client, name)
+            client.set_payload(name, body.payload, body.filter or body.points or [], body.key)
+        return result(_COMPLETED)
+
+    @points.put("/collections/<name>/points/payload")
+    def overwrite_payload(name: str) -> dict[str, Any]:
+        body = body_of(SetPayload)
+        with lock:
+            existing(client, name)
+            client.overwrite_payload(name, body.payload, body.filter or body.points or [])
+        return result(_COMPLETED)
 
     return points
 
@@ -125,12 +169,18 @@ def refusal(status: HTTPStatus, words: str) -> tuple[dict[str, Any], int]:
     return {"status": {"error": words}, "time": 0.0}, status
 
 
-def _body(kind: type[Body]) -> Body:
+def body_of(kind: type[Body]) -> Body:
+    """Read the body of a request, and refuse one that is of another kind, as Qdrant does."""
     try:
         return kind.model_validate_json(request.get_data())
     except ValueError as error:
         words = f"Format error in JSON body: {error}"
         raise RefusedError(HTTPStatus.BAD_REQUEST, words) from error
+
+
+def _selector() -> FilterSelector | PointIdsList:
+    by_filter = "filter" in (request.get_json(silent=True) or {})
+    return body_of(FilterSelector) if by_filter else body_of(PointIdsList)
 
 
 def _record(record: Record | ScoredPoint) -> Mapping[str, Any]:

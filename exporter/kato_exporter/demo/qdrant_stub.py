@@ -1,25 +1,20 @@
 """A stub of Qdrant's REST API, which is not a Qdrant: no Qdrant server is needed to try things out.
 
-Behind it is the local mode of qdrant-client. It knows `/`, the health paths, `/collections`,
-`/collections/NAME`, and what reads points (qdrant_points_stub.py). Everything has one segment and
-is always green; queries go through all points.
+Behind it is the local mode of qdrant-client. It knows `/`, the health paths, collections with
+their aliases (qdrant_collections_stub.py), and points (qdrant_points_stub.py). Everything has one
+segment and is always green; queries go through all points, and indexes are only noted.
 """
 
 import threading
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
 from flask import Flask, Response, request
 from qdrant_client import QdrantClient
 
-from kato_exporter.demo.qdrant_points_stub import (
-    READING,
-    RefusedError,
-    existing,
-    points_stub,
-    refusal,
-    result,
-)
+from kato_exporter.demo.qdrant_collections_stub import collections_stub
+from kato_exporter.demo.qdrant_points_stub import READING, RefusedError, points_stub, refusal
 
 TITLE = "a stub of Qdrant, which is none"
 VERSION = f"{version('qdrant-client')}-stub"
@@ -52,6 +47,8 @@ def qdrant_stub(
         reading = request.method == "GET" or request.endpoint in READING
         if given == api_key or (given == read_only_api_key and reading):
             return None
+        if given == read_only_api_key:
+            raise RefusedError(HTTPStatus.FORBIDDEN, "Forbidden: Global manage access is required")
         return Response("Invalid API key or JWT", 403)
 
     @app.errorhandler(RefusedError)
@@ -68,18 +65,6 @@ def qdrant_stub(
     def health() -> Response:
         return Response("all shards are ready", mimetype="text/plain")
 
-    @app.get("/collections")
-    def collections() -> dict[str, Any]:
-        with lock:
-            found = client.get_collections()
-        return result(found.model_dump(mode="json"))
-
-    @app.get("/collections/<name>")
-    def collection(name: str) -> dict[str, Any]:
-        with lock:
-            existing(client, name)
-            found = client.get_collection(name)
-        return result(found.model_dump(mode="json"))
-
+    app.register_blueprint(collections_stub(client, lock))
     app.register_blueprint(points_stub(client, lock))
     return app

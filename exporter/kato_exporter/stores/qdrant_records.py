@@ -9,7 +9,8 @@ that KATO writes have nothing else but their vector, and that never changes: the
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +34,10 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _UNFILTERED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 _LARGEST_ORDER = 8 * 1024 * 1024
+
+Contents = Mapping[PointId, bytes]
+
+_Change = Callable[[str, Contents], dict[PointId, Outcome]]
 
 
 class QdrantRecords:
@@ -62,9 +67,12 @@ class QdrantRecords:
     def read(self, locators: Sequence[bytes]) -> list[Snapshot | None]:
         """Read points with payload and vectors; None also where the collection is gone."""
         places = [place_of(locator) for locator in locators]
+        wanted: dict[str, list[PointId]] = {}
+        for place in places:
+            wanted.setdefault(place.collection, []).append(place.point)
         found = {
-            collection: self._writing.contents(collection, [places[n].point for n in numbers])
-            for collection, numbers in _by_collection(locators).items()
+            collection: self._writing.contents(collection, points)
+            for collection, points in wanted.items()
         }
         contents = (found[place.collection].get(place.point) for place in places)
         return [
@@ -86,13 +94,13 @@ class QdrantRecords:
         collection, point = place_of(snapshot.locator)
         now = self._writing.contents(collection, [point]).get(point)
         if now is not None and same_point(now, snapshot.content):
-            self._selecting(
-                lambda selected: self._writing.overwrite_payload(
-                    collection, point_of_content(content)["payload"], selected
-                ),
+            payload = point_of_content(content)["payload"]
+            _narrowed(
+                lambda selected: self._writing.overwrite_payload(collection, payload, selected),
                 [now],
             )
-            now = self._writing.contents(collection, [point]).get(point)
+            with _after(begun=True):
+                now = self._writing.contents(collection, [point]).get(point)
         if now is None:
             return Outcome.MISSING
         return Outcome.DONE if same_point(now, content) else Outcome.CHANGED
@@ -121,58 +129,111 @@ class QdrantRecords:
         held = "is the vector of a symbol" if number == 1 else "are vectors of symbols"
         return [f"{number:,} {held} (VCTR|…); patterns that have the symbol stay as they are."]
 
-    def _by_collection(
-        self, snapshots: Sequence[Snapshot], change: "_Change"
-    ) -> list[Outcome]:
-        """Change points of one collection after another.
+    def _by_collection(self, snapshots: Sequence[Snapshot], change: _Change) -> list[Outcome]:
+        outcomes: dict[tuple[str, PointId], Outcome] = {}
+        kept: dict[str, dict[PointId, bytes]] = {}
+        for snapshot in snapshots:
+            collection, point = place_of(snapshot.locator)
+            kept.setdefault(collection, {})[point] = snapshot.content
+        for collection, contents in kept.items():
+            with _after(bool(outcomes)):
+                found = change(collection, contents)
+            outcomes |= {(collection, point): outcome for point, outcome in found.items()}
+        return [outcomes[place_of(snapshot.locator)] for snapshot in snapshots]
 
-        A refusal after something was done is no refusal of all.
-        """
-        outcomes: dict[int, Outcome] = {}
-        locators = [snapshot.locator for snapshot in snapshots]
-        for collection, numbers in _by_collection(locators).items():
-            kept = {
-                place_of(snapshots[number].locator).point: snapshots[number].content
-                for number in numbers
-            }
-            try:
-                found = change(collection, kept)
-            except QueryError as error:
-                if outcomes:
-                    raise StoreError(f"a part was done, the rest not: {error}") from error
-                raise
-            outcomes |= {
-                number: found[place_of(snapshots[number].locator).point] for number in numbers
-            }
-        return [outcomes[number] for number in range(len(snapshots))]
-
-    def _delete(
-        self, collection: str, kept: Mapping[PointId, bytes]
-    ) -> dict[PointId, Outcome]:
+    def _delete(self, collection: str, kept: Contents) -> dict[PointId, Outcome]:
         now = self._writing.contents(collection, list(kept))
-        same = {point: content for point, content in kept.items() if now.get(point) == content}
+        outcomes = {point: Outcome.CHANGED if point in now else Outcome.MISSING for point in kept}
+        same = [point for point, content in kept.items() if now.get(point) == content]
         if same:
-            self._selecting(
-                lambda selected: self._writing.delete(collection, selected), [*same.values()]
+            _narrowed(
+                lambda selected: self._writing.delete(collection, selected),
+                [kept[point] for point in same],
             )
-        left = self._writing.contents(collection, list(same))
-        return {
-            point: _fate(gone=point not in left if point in same else None, there=point in now)
-            for point in kept
-        }
+            with _after(begun=True):
+                left = self._writing.contents(collection, same)
+            outcomes |= {
+                point: Outcome.CHANGED if point in left else Outcome.DONE for point in same
+            }
+        return outcomes
 
-    def _restore(
-        self, collection: str, kept: Mapping[PointId, bytes]
-    ) -> dict[PointId, Outcome]:
+    def _restore(self, collection: str, kept: Contents) -> dict[PointId, Outcome]:
         now = self._writing.contents(collection, list(kept))
         lacking = [point for point in kept if point not in now]
-        for portion in _portions([kept[point] for point in lacking]):
-            self._writing.insert(collection, [point_of_content(content) for content in portion])
-        now |= self._writing.contents(collection, lacking)
-        gone = next((point for point in kept if point not in now), None)
-        if gone is not None:
-            raise StoreError(f"point {gone} is not there after it was put back")
+        for number, portion in enumerate(_portions([kept[point] for point in lacking])):
+            with _after(begun=number > 0):
+                self._insert(collection, portion)
+        with _after(begun=bool(lacking)):
+            now |= self._writing.contents(collection, lacking)
+        if gone := [point for point in kept if point not in now]:
+            raise StoreError(f"point {gone[0]} is not there after it was put back")
         return {
             point: Outcome.DONE if same_point(now[point], content) else Outcome.TAKEN
             for point, content in kept.items()
         }
+
+    def _insert(self, collection: str, contents: Sequence[bytes]) -> None:
+        try:
+            self._writing.insert(collection, [point_of_content(content) for content in contents])
+        except QueryError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                raise QueryError(
+                    f"there is no collection {collection} any more; put that back first"
+                ) from error
+            raise
+
+
+@contextmanager
+def _after(begun: bool) -> Iterator[None]:  # noqa: FBT001 - whether something was done before
+    """Let a refusal be one only where nothing was done before it."""
+    try:
+        yield
+    except QueryError as error:
+        if begun:
+            raise StoreError(f"a part was done, the rest not: {error}") from error
+        raise
+
+
+def _narrowed(change: Callable[[Mapping[str, Any]], None], contents: Sequence[bytes]) -> None:
+    """Ask for a change of these points as they are; by their ids alone where filters are refused.
+
+    Qdrant in strict mode refuses to filter by fields that have no index.
+    """
+    try:
+        change({"filter": {"should": [_as_it_is(content) for content in contents]}})
+    except QueryError as error:
+        if error.code not in _UNFILTERED:
+            raise
+        change({"points": [point_of_content(content)["id"] for content in contents]})
+
+
+def _as_it_is(content: bytes) -> Mapping[str, Any]:
+    """Give a filter for a point that has what can be compared exactly."""
+    point = point_of_content(content)
+    fields = [
+        {"key": key, "match": {"value": value}}
+        for key, value in point["payload"].items()
+        if _PLAIN_KEY.fullmatch(key) and _is_comparable(value)
+    ]
+    return {"must": [{"has_id": [point["id"]]}, *fields[:_MOST_CONDITIONS]]}
+
+
+def _is_comparable(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_TEXT
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and _LEAST_INTEGER <= value <= _MOST_INTEGER
+
+
+def _portions(contents: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Give as many at once as one request holds."""
+    portion: list[bytes] = []
+    size = 0
+    for content in contents:
+        if portion and size + len(content) > _LARGEST_ORDER:
+            yield portion
+            portion, size = [], 0
+        portion.append(content)
+        size += len(content)
+    if portion:
+        yield portion

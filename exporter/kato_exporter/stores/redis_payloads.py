@@ -157,7 +157,7 @@ class RedisPayloads:
         _, replies = self._within(lambda key: [*_restored(payload, key), question(key)])
         if payload[0] in _SET_TYPES:
             return frozenset(replies)
-        return dict(zip(replies[::2], replies[1::2], strict=True))
+        return _pairs(replies)
 
     def _within(self, commands: Callable[[bytes], Sequence[Command]]) -> list[Reply]:
         """Carry out commands on a key that is there only while they are carried out."""
@@ -182,6 +182,13 @@ _QUESTIONS: tuple[tuple[bytes, Callable[[bytes], Command]], ...] = (
 
 def _restored(payload: bytes, key: bytes) -> list[Command]:
     return [("RESTORE", key, 0, payload)]
+
+
+def _pairs(reply: Any) -> dict[bytes, Any]:
+    """Read pairs, which a map is in RESP3, or a list of lists, and in RESP2 a flat list."""
+    if isinstance(reply, dict) or (reply and isinstance(reply[0], list)):
+        return dict(reply)
+    return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _mebibytes(size: int) -> str:

@@ -43,11 +43,11 @@ class RedisKeyRecords:
 
     def label(self, locator: bytes) -> str:
         """Give the key's name, every byte of it visible."""
-        return key_label(self.locators.key(locator)) or "(empty name)"
+        return key_label(key_of(locator)) or "(empty name)"
 
     def path(self, locator: bytes) -> str:
         """Give the path of the key's page, or of all keys where the name is too long for it."""
-        key = self.locators.key(locator)
+        key = key_of(locator)
         if len(key) > LONGEST_LINKED_NAME:
             return "/redis/keys"
         return f"/redis/key?name={quote(name_text(key), safe='')}"
@@ -87,7 +87,7 @@ class RedisKeyRecords:
 
     def references(self, snapshots: Sequence[Snapshot]) -> list[str]:
         """Say where sessions are among them, of which more is kept elsewhere."""
-        keys = [self.locators.key(each.locator) for each in snapshots]
+        keys = [key_of(each.locator) for each in snapshots]
         sessions = sum(map(looks_like_session_key, keys))
         if not sessions:
             return []
@@ -135,13 +135,19 @@ class Locators:
 
     def key(self, locator: bytes) -> bytes:
         """Give the key of a locator; raise QueryError where it is in another database."""
-        database, colon, key = locator.partition(b":")
-        if not colon or database != b"%d" % self._database:
+        key = key_of(locator)
+        if locator != self.of(key):
+            database = name_text(locator[:20].partition(b":")[0])
             raise QueryError(
-                f"the record is in database {name_text(database[:20])} of Redis, and the browser "
-                f"is at database {self._database}"
+                f"{key_label(key)} is in database {database} of Redis, and the browser is at "
+                f"database {self._database}"
             )
         return key
+
+
+def key_of(locator: bytes) -> bytes:
+    """Give the key of a locator, whatever database it is in."""
+    return locator.partition(b":")[2]
 
 
 def replacement(payloads: RedisPayloads, key: bytes, old: bytes, new: bytes) -> Change:

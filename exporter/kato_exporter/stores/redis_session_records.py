@@ -48,6 +48,7 @@ from kato_exporter.stores.redis_payloads import (
 from kato_exporter.stores.redis_records import (
     Locators,
     has_expired,
+    key_of,
     place_for,
     replacement,
     restore_command,
@@ -105,11 +106,11 @@ class RedisSessionRecords:
 
     def label(self, locator: bytes) -> str:
         """Give the session's id."""
-        return key_label(_id(self._key(locator)))
+        return key_label(_id(key_of(locator)))
 
     def path(self, locator: bytes) -> str:
         """Give the path of the session's page."""
-        return f"/sessions/{quote(session_id_text(self._key(locator)), safe='')}"
+        return f"/sessions/{quote(session_id_text(key_of(locator)), safe='')}"
 
     def read(self, locators: Sequence[bytes]) -> list[Snapshot | None]:
         """Read sessions with what belongs to them; QueryError where one is too large."""
