@@ -132,9 +132,9 @@ def test_a_header_with_an_underscore_cannot_pass_for_the_proxys(tmp_path: Path) 
 
 
 def test_open_to_others_without_tls_it_warns(tmp_path: Path) -> None:
-    """Once, at the start; not on loopback. A name other than localhost may lead anywhere."""
+    """Once, at the start; not on loopback. A name but `localhost` may lead anywhere."""
     settings = {"KATO_REDIS_URL": NOWHERE}
-    with browsing(tmp_path / "a", **settings, KATO_BROWSER_LISTEN="localhost.:0") as browser:
+    with browsing(tmp_path / "a", **settings, KATO_BROWSER_LISTEN="LOCALHOST:0") as browser:
         assert browser.url
         assert "go over the network unencrypted" in browser.log
     with browsing(tmp_path / "b", **settings) as browser:

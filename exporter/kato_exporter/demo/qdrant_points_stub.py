@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 from flask import Blueprint, request
 from qdrant_client import QdrantClient
 from qdrant_client.models import (
+    ChangeAliasesOperation,
     CountRequest,
+    CreateCollection,
+    CreateFieldIndex,
     FilterSelector,
     PointIdsList,
     PointRequest,
@@ -19,7 +22,6 @@ from qdrant_client.models import (
     ScrollRequest,
     SetPayload,
 )
-from pydantic import BaseModel
 
 READING = frozenset({"points.retrieve", "points.scroll", "points.query", "points.count"})
 """The endpoints that read though they are asked by POST, for which the read-only key is enough."""
@@ -28,7 +30,20 @@ _DEFAULT_LIMIT = 10
 
 _COMPLETED = {"operation_id": 0, "status": "completed"}
 
-Body = TypeVar("Body", bound=BaseModel)
+Body = TypeVar(
+    "Body",
+    PointRequest,
+    ScrollRequest,
+    QueryRequest,
+    CountRequest,
+    PointsList,
+    PointIdsList,
+    FilterSelector,
+    SetPayload,
+    CreateCollection,
+    CreateFieldIndex,
+    ChangeAliasesOperation,
+)
 
 
 class RefusedError(Exception):
@@ -42,11 +57,14 @@ class RefusedError(Exception):
 def points_stub(client: QdrantClient, lock: AbstractContextManager[Any]) -> Blueprint:
     """Make what reads and writes points with a client in local mode, one at a time."""
     points = Blueprint("points", __name__)
+    _add_reading(points, client, lock)
+    _add_writing(points, client, lock)
+    return points
 
-    @points.errorhandler(ValueError)
-    def wrong(error: ValueError) -> tuple[dict[str, Any], int]:
-        return refusal(HTTPStatus.BAD_REQUEST, f"Wrong input: {error}")
 
+def _add_reading(
+    points: Blueprint, client: QdrantClient, lock: AbstractContextManager[Any]
+) -> None:
     @points.get("/collections/<name>/points/<spelled>")
     def point(name: str, spelled: str) -> dict[str, Any]:
         wanted = int(spelled) if spelled.isdecimal() else spelled
@@ -112,6 +130,10 @@ def points_stub(client: QdrantClient, lock: AbstractContextManager[Any]) -> Blue
             found = client.count(name, count_filter=body.filter)
         return result({"count": found.count})
 
+
+def _add_writing(
+    points: Blueprint, client: QdrantClient, lock: AbstractContextManager[Any]
+) -> None:
     @points.put("/collections/<name>/points")
     def upsert(name: str) -> dict[str, Any]:
         body = body_of(PointsList)
@@ -148,8 +170,6 @@ def points_stub(client: QdrantClient, lock: AbstractContextManager[Any]) -> Blue
             existing(client, name)
             client.overwrite_payload(name, body.payload, body.filter or body.points or [])
         return result(_COMPLETED)
-
-    return points
 
 
 def existing(client: QdrantClient, name: str) -> None:

@@ -55,6 +55,10 @@ def qdrant_stub(
     def refused(error: RefusedError) -> tuple[dict[str, Any], int]:
         return refusal(error.status, str(error))
 
+    @app.errorhandler(ValueError)
+    def wrong(error: ValueError) -> tuple[dict[str, Any], int]:
+        return refusal(HTTPStatus.BAD_REQUEST, f"Wrong input: {error}")
+
     @app.get("/")
     def root() -> dict[str, str]:
         return {"title": TITLE, "version": VERSION}
