@@ -1,4 +1,4 @@
-.PHONY: help demo test docs dashboards lock bench-sessions bench-containers bench-stores bench-exposition
+.PHONY: help demo test docs dashboards lock bench-sessions bench-containers bench-stores bench-exposition bench-browser
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -44,3 +44,8 @@ bench-stores: ## Measure what watching knowledge costs; writes docs/benchmarks.m
 bench-exposition: ## Measure scrapes by series and changes; writes docs/benchmarks.md
 	@scripts/prepare test
 	@cd tests && exec ../.venv/bin/python -m bench.bench_exposition
+
+bench-browser: ## Measure pages of large stores; writes docs/benchmarks.md
+	@scripts/debian-packages libcurl4 libssl3 liblzma5
+	@scripts/prepare test
+	@cd tests && exec ../.venv/bin/python -m bench.bench_browser $(BENCH_ARGS)

@@ -7,6 +7,7 @@ from typing import Any
 from pymongo.collection import Collection
 from redis import Redis
 
+from bench.browser_reading import Facts
 from bench.large_stores import KB, LIST, VECTORS
 from kato_exporter.browser.keys import encode_key
 from kato_exporter.demo.shapes import Document
@@ -24,8 +25,6 @@ _BY_ID = {"_id": -1}
 _SESSIONS = "kato:session:session-*"
 _SCANNED_AT_ONCE = 1_000
 _PAGES_LEFT = 10
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

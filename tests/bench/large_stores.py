@@ -149,7 +149,7 @@ def _session(number: int, now: float) -> tuple[str, int, str]:
     """Give key, life and value of a session of the last hour, with eight events."""
     born = now - number % 3_600
     identity = session_id(uuid.uuid4().hex, born)
-    node = RARE_NODE if number == 0 else f"node-{number % NODES}"
+    node = RARE_NODE if number == 0 else f"node-{number % NODES:03d}"
     stm = [[f"s{(number + step) % 5_000}", f"s{(number * step) % 5_000}"] for step in range(8)]
     record = session_record(identity, node, born=born, ttl=DEFAULT_TTL, metadata={}) | {"stm": stm}
     return session_key(identity), DEFAULT_TTL, session_text(record)

@@ -2,13 +2,25 @@
 
 from contextlib import closing
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import expect
 
 from support.browsing import Site
 from support.crawling import Found, crawl
 
 LARGEST_PAGE = 1_000_000
+WHOLE = {
+    **{"html > body > main h1": 1, "html > body > footer.bottom": 1, "script": 1, "form.who": 1},
+    **{"img": 0, "iframe": 0, "object": 0, "embed": 0, "base": 0, "main [style]": 0},
+}
+"""How many elements of a kind a page has, however hostile what it shows is."""
+
+COUNT = """(selectors) => Object.fromEntries(
+  selectors.map((each) => [each, document.querySelectorAll(each).length])
+)"""
+
 GONE = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
 """What a link may lead to: a session may name a knowledge base that is not there."""
 
@@ -18,7 +30,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def found(hostile_site: Site) -> Found:
     """Follow the links of a record browser on hostile stores."""
-    return crawl(hostile_site.client, hostile_site.rule_of, most_of_a_kind=16)
+    return crawl(hostile_site.client, hostile_site.rule_of, most_of_a_kind=34)
 
 
 def test_no_answer_is_a_fault(found: Found) -> None:
@@ -50,16 +62,13 @@ def test_nothing_runs_and_no_page_breaks(hostile_site: Site, found: Found) -> No
     with closing(hostile_site.reader(width=360)) as reader:
         for address in found.pages:
             page = reader.open(address)
+            assert WHOLE == page.evaluate(COUNT, list(WHOLE)), address
             assert [] == reader.sticking_out(), address
-            assert 1 == page.locator("h1").count(), address
-            assert 1 == page.locator("body > footer.bottom").count(), address
-            assert 1 == page.locator("script").count(), address
-            assert 0 == page.locator("img, iframe, object, embed, base").count(), address
             reader.assert_content()
 
 
 def test_a_template_is_text(hostile_site: Site) -> None:
     """What looks like a template of ours or of a framework is shown as it stands."""
     with closing(hostile_site.reader()) as reader:
-        page = reader.open("/sessions")
-        assert "{{7*7}}" in page.locator("main").inner_text()
+        page = reader.open("/sessions?" + urlencode({"node": "{{7*7}}"}))
+        expect(page.locator("tbody td").filter(has_text="{{7*7}}")).to_have_count(1)

@@ -23,7 +23,9 @@ EMPTY = ("/sessions?node=nobody", "/kb?prefix=nobody", "/redis/keys?match=nobody
 
 OUTLINE = """() => [
   document.title,
-  ...[...document.querySelectorAll("h1, h2, h3, a, th, dt, label")].map((each) => each.innerText),
+  ...[...document.querySelectorAll("h1, h2, h3, a, th, dt, label")]
+    .filter((each) => each.checkVisibility())
+    .map((each) => each.innerText),
   document.querySelectorAll("td, dd, li").length,
 ].map((each) => `${each}`.replace(/ ?Copy$/, ""))"""
 """What a page says, but for values that change and for buttons that need a script."""

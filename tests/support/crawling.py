@@ -56,7 +56,7 @@ class Found:
 
 
 def crawl(client: httpx.Client, rule_of: Callable[[str], str], *, most_of_a_kind: int) -> Found:
-    """Follow all links from `/`; of each kind so many are asked for, fewer of one with arguments."""
+    """Follow all links from `/`; ask for so many of each kind, for few of one with arguments."""
     found = Found()
     waiting = deque(["/"])
     known = set(waiting)

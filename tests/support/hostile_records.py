@@ -96,24 +96,20 @@ def _fill_redis(redis: Redis) -> None:
     for number, whole in enumerate(wholes, start=200):
         redis.set(_session_key(number), whole, ex=_LIFE)
     redis.rpush(_session_key(300), "no string")
-    for text in TEXTS:
-        _add_keys(redis, text.encode())
-    _add_keys(redis, b"\xff\xfe\x00<script>")
-    _add_keys(redis, b"n" * 20_000)
-
-
-def _add_keys(redis: Redis, name: bytes) -> None:
-    """Add a key of each type; name and values are the same, and a second value is large."""
+    names = [*map(str.encode, TEXTS), b"\xff\xfe\x00<script>", b"n" * 20_000]
     large = b"v" * LARGE
-    redis.set(b"string:" + name, name)
-    redis.set(b"large:" + name, large)
-    redis.hset(b"hash:" + name, mapping={name: name, b"large": large})
-    redis.rpush(b"list:" + name, name, b"")
-    redis.sadd(b"set:" + name, name, b"")
-    redis.zadd(b"zset:" + name, {name: float("inf"), b"m": -0.0})
-    redis.xadd(b"stream:" + name, {name: name})
-    redis.xgroup_create(b"stream:" + name, name or b"g", id="0")
-    redis.set(b"kato:session:session-" + name, name)
+    for name in names:
+        redis.set(b"string:" + name, name)
+    redis.set("large", large)
+    redis.hset("hash", mapping=dict.fromkeys(names, large) | {name: name for name in names[1:]})
+    redis.rpush("list", *names, large)
+    redis.sadd("set", *names, large)
+    redis.zadd("zset", {name: (-1) ** place * float("inf") for place, name in enumerate(names)})
+    for name in names:
+        redis.xadd("stream", {name: name, b"large": large})
+        redis.xgroup_create("stream", name or b"g", id="0")
+    for name in (names[0], names[-1], names[-2]):
+        redis.hset(b"kato:session:session-" + name, name, name)
 
 
 def _session_key(number: int) -> str:

@@ -18,11 +18,15 @@ from kato_exporter.browser.patterns import patterns_pages
 from kato_exporter.browser.qdrant import qdrant_pages
 from kato_exporter.browser.records.audit_pages import audit_pages
 from kato_exporter.browser.records.desk import Desk
+from kato_exporter.browser.records.janitor import Janitor
 from kato_exporter.browser.records.journal import Journal, JournalError
 from kato_exporter.browser.records.operations import Operations
 from kato_exporter.browser.records.pages import no_records_pages, records_pages
-from kato_exporter.browser.records.runner import ContainerKinds, Runner
+from kato_exporter.browser.records.runner import Runner
+from kato_exporter.browser.records.stores_at_hand import ContainerKinds, StoresAtHand
 from kato_exporter.browser.redis import redis_pages
+from kato_exporter.browser.redis_edit import redis_edit_pages
+from kato_exporter.browser.redis_found import redis_found_pages
 from kato_exporter.browser.sessions import sessions_pages
 from kato_exporter.browser.sign_in import SignInRules, protect
 from kato_exporter.browser.trusted_proxy import TrustedProxies
@@ -37,6 +41,8 @@ from kato_exporter.stores.qdrant import QdrantStore
 from kato_exporter.stores.records import RecordKind
 from kato_exporter.stores.redis_connection import RedisConnection
 from kato_exporter.stores.redis_keys import RedisKeys
+from kato_exporter.stores.redis_records import RedisKeyRecords
+from kato_exporter.stores.redis_session_records import RedisSessionRecords
 from kato_exporter.stores.redis_sessions import SessionRecords
 
 _NAME = "kato-browser"
@@ -53,7 +59,8 @@ class Pages(Protocol):
 class Part:
     """What the browser has of one store, or in its stead where it is not configured.
 
-    `kinds` and `containers` are what can be changed there.
+    `kinds` and `containers` are what can be changed there; `of_containers` are kinds of records
+    that only go and come with what holds them.
     """
 
     pages: tuple[Pages, ...]
@@ -61,6 +68,7 @@ class Part:
     subjects: tuple[Subject, ...] = ()
     kinds: tuple[RecordKind, ...] = ()
     containers: ContainerKinds = field(default_factory=dict)
+    of_containers: tuple[RecordKind, ...] = ()
     close: Callable[[], None] = lambda: None
 
 
@@ -135,11 +143,13 @@ class Writing:
 
     journal: Journal
     runner: Runner
+    janitor: Janitor
     desk: Desk
 
     def close(self) -> None:
         """End after the batch under way."""
         self.runner.stop()
+        self.janitor.stop()
         self.journal.close()
 
 
@@ -154,18 +164,22 @@ def _writing(
                 "directory that lasts, for the trash and the audit log"
             )
         return None
-    kinds = {kind.name: kind for part in parts for kind in part.kinds}
-    containers = {name: make for part in parts for name, make in part.containers.items()}
+    stores = StoresAtHand(
+        kinds={kind.name: kind for part in parts for kind in part.kinds},
+        containers={name: make for part in parts for name, make in part.containers.items()},
+        of_containers={kind.name: kind for part in parts for kind in part.of_containers},
+    )
     try:
         journal = Journal(settings.browser_data_dir)
     except JournalError as error:
         raise ValueError(f"KATO_BROWSER_DATA_DIR (--browser-data-dir): {error}") from error
     operations = Operations(journal)
-    runner = Runner(operations, kinds, containers, metrics.count_write)
+    runner = Runner(operations, stores, metrics.count_write)
     runner.recover()
-    operations.purge()
-    desk = Desk(operations, runner, kinds, containers, writable=settings.browser_writable)
-    return Writing(journal, runner, desk)
+    janitor = Janitor(operations)
+    janitor.start()
+    desk = Desk(operations, runner, stores, writable=settings.browser_writable)
+    return Writing(journal, runner, janitor, desk)
 
 
 def _records_pages(writing: Writing | None, rows: int) -> list[Blueprint]:
@@ -185,12 +199,16 @@ def _redis(settings: BrowserSettings) -> Part:
     )
     keys = RedisKeys(connection)
     sessions = SessionRecords(connection, seconds=settings.browser_query_timeout)
+    key_records = RedisKeyRecords(connection)
     rows = settings.browser_page_rows
     return Part(
         pages=(
             lambda _: sessions_pages(sessions, page_rows=rows),
             lambda _: redis_pages(keys, page_rows=rows),
+            lambda desk: redis_edit_pages(key_records, desk),
+            lambda desk: redis_found_pages(sessions, keys, desk),
         ),
+        kinds=(key_records, RedisSessionRecords(connection)),
         places=(Place("Sessions", "/sessions"), Place("Redis", "/redis")),
         subjects=(
             Subject(

@@ -57,6 +57,8 @@ def redis_pages(keys: RedisKeys, *, page_rows: int) -> Blueprint:
     """Make the pages; `page_rows` is about how many keys or elements a page has."""
     pages = Blueprint("redis", __name__)
     pages.add_app_template_filter(elements.laid_out)
+    pages.add_app_template_filter(elements.spelled)
+    pages.add_app_template_filter(lambda name: keys.locators.of(name_bytes(name)), "key_locator")
 
     @pages.get("/redis")
     def server() -> Response:
@@ -73,7 +75,7 @@ def redis_pages(keys: RedisKeys, *, page_rows: int) -> Blueprint:
 
     @pages.get("/redis/keys")
     def listing() -> Response:
-        text, match = _match_argument()
+        text, match = match_argument()
         cursor = integer_argument("cursor", default=0, most=_LARGEST_CURSOR) or 0
         page = keys.page(cursor, match=match.pattern, most=page_rows)
         facts = {
@@ -96,7 +98,7 @@ def redis_pages(keys: RedisKeys, *, page_rows: int) -> Blueprint:
 
     @pages.get("/redis/key")
     def key() -> Response:
-        name = _name_argument()
+        name = name_argument()
         detail = keys.detail(name)
         if detail is None:
             abort(404, f"There is no key {name_text(name)}: it never was, expired, or was deleted.")
@@ -118,7 +120,8 @@ def redis_pages(keys: RedisKeys, *, page_rows: int) -> Blueprint:
     return pages
 
 
-def _match_argument() -> tuple[str, KeyMatch]:
+def match_argument() -> tuple[str, KeyMatch]:
+    """Give what is looked for, as it was written and as it was understood."""
     text = text_argument("match")
     try:
         match = parse_key_match(text)
@@ -127,7 +130,8 @@ def _match_argument() -> tuple[str, KeyMatch]:
     return text, match
 
 
-def _name_argument() -> bytes:
+def name_argument() -> bytes:
+    """Give the name of the key that is asked for."""
     if "name" not in request.args:
         abort(400, "name: give the name of a key; `?name=` alone is the key with the empty name")
     text = text_argument("name", most=_LONGEST_NAME_TEXT)

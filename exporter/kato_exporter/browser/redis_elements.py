@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from kato_exporter.stores.redis_names import name_text
+from kato_exporter.stores.redis_names import LONGEST_LINKED_NAME, name_text
 from kato_exporter.stores.redis_values import (
     ConsumerGroup,
     Excerpt,
@@ -47,6 +47,13 @@ def told(excerpt: Excerpt) -> Told:
         size=excerpt.size,
         cut=excerpt.size > len(excerpt.data),
     )
+
+
+def spelled(text: Told) -> str | None:
+    """Spell some bytes as names are, None where they are cut or too long for a link."""
+    if text.cut or text.size > LONGEST_LINKED_NAME:
+        return None
+    return text.text if text.binary else name_text(text.text.encode())
 
 
 def string_facts(part: StringPart) -> dict[str, Any]:

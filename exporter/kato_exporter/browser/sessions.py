@@ -79,6 +79,10 @@ def sessions_pages(records: SessionRecords, *, page_rows: int) -> Blueprint:
     install_session_filters(pages)
     install_symbol_links(pages)
 
+    @pages.app_template_filter()
+    def session_locator(identity: str) -> bytes:
+        return records.locators.of(name_bytes(f"{KEY_PREFIX}{identity}"))
+
     @pages.get("/sessions")
     def listing() -> Response:
         searched = {"id_part": text_argument("id"), "node_part": text_argument("node")}

@@ -12,6 +12,8 @@ from kato_exporter.demo.servers import LOOPBACK
 
 _THREADS = 4
 _SHUTDOWN_SECONDS = 1
+_LOOK_SECONDS = 0.05
+"""How long the server may take to see that it is to end."""
 
 
 class _Server(Server):
@@ -38,6 +40,7 @@ def serving(
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     server.ssl_adapter = ssl_adapter
+    server.expiration_interval = _LOOK_SECONDS
     server.prepare()
     thread = threading.Thread(target=server.serve, name="stub", daemon=True)
     thread.start()

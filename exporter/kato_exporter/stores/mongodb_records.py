@@ -113,7 +113,9 @@ class MongoRecords:
     def replace(self, snapshot: Snapshot, content: bytes) -> Outcome:
         """Give a document another content with the same `_id`, if it still has this one."""
         place = place_of(snapshot.locator)
-        _check_content(content)
+        for each in (content, snapshot.content):
+            _check_content(each)
+            _check_replaceable(each)
         if next(elements(content), None) != ("_id", place.identity):
             raise QueryError("the first field has to be the _id, and that cannot be changed")
         if len(snapshot.content) + len(content) > LARGEST_EDIT:
@@ -317,3 +319,13 @@ def _check_content(content: bytes) -> None:
             raise QueryError(
                 f"the field {name} is an empty timestamp, for which MongoDB would write the time"
             )
+
+
+def _check_replaceable(content: bytes) -> None:
+    """Raise QueryError for what MongoDB takes when it is inserted, but not in an edit."""
+    operators = [name for name, _ in elements(content) if name.startswith("$")]
+    if operators:
+        raise QueryError(
+            f"MongoDB cannot edit a document with a field {operators[0]}, for its name begins"
+            " with $; it can be deleted"
+        )

@@ -3,18 +3,25 @@
 A server that stands alone has no transactions. So each document that counts is marked in the very
 update that changes it, one with the mark is passed over, and at the end the marks are taken away.
 The totals come last: where they have the mark, all is done.
+
+Updates by a pipeline are not used: a field that occurs twice in a document makes MongoDB 6.0 crash
+in one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
+from bson.decimal128 import Decimal128
 from bson.raw_bson import RawBSONDocument
-from pymongo import UpdateMany, UpdateOne
+from pymongo import UpdateOne
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from kato_exporter.kato.knowledge import METADATA, SYMBOLS
 from kato_exporter.stores.bson_elements import BsonValue, field_of
+from kato_exporter.stores.errors import StoreError
 from kato_exporter.stores.mongodb_learnings import FREQUENCY, MEMBERSHIP, Learnings
 from kato_exporter.stores.mongodb_writing import one_of
 
@@ -24,45 +31,34 @@ MARKS = "kato_exporter_settling"
 _TOTALS = {"class": "totals"}
 _AT_ONCE = 1_000
 
-Update = list[Mapping[str, Any]]
+_TRIES = 5
+
+_Amounts = Sequence[tuple[RawBSONDocument, Mapping[str, int]]]
 
 
 def settle(database: Database[RawBSONDocument], learnings: Learnings, mark: str) -> None:
     """Add learnings, which may be below 0, to the counts of what is there.
 
-    A count that is no number stays as it is, and so does one that would fall below 0.
+    A count that is no number stays as it is, and so does one that would fall below 0. Raises
+    StoreError where others change the counts all the time.
     """
     totals = _totals(database)
     if totals is not None and _is_marked(totals, mark):
         return
     for symbols in _portions(learnings.symbols):
-        changes = [
-            UpdateOne(
-                {"_id": document["_id"], MARKS: {"$ne": mark}},
-                _adding(
-                    {
-                        FREQUENCY: learnings.occurrences[symbol],
-                        MEMBERSHIP: learnings.memberships[symbol],
-                    },
-                    mark,
-                ),
-            )
-            for symbol, document in _symbol_documents(database, symbols).items()
-        ]
-        if changes:
-            database[SYMBOLS].bulk_write(changes, ordered=False)
-    if totals is not None:
-        database[METADATA].update_one(
-            {"_id": totals["_id"], MARKS: {"$ne": mark}}, _adding(learnings.totals, mark)
-        )
+        _add(database[SYMBOLS], partial(_amounts, database, symbols, learnings), mark)
+    _add(
+        database[METADATA],
+        lambda: [(found, learnings.totals) for found in [_totals(database)] if found is not None],
+        mark,
+    )
 
 
 def forget(database: Database[RawBSONDocument], learnings: Learnings, mark: str) -> None:
     """Take the marks away."""
     for symbols in _portions(learnings.symbols):
-        marked = {"$and": [one_of(symbols, "name"), {MARKS: mark}]}
-        database[SYMBOLS].bulk_write([UpdateMany(marked, _unmarking(mark))])
-    database[METADATA].update_many({**_TOTALS, MARKS: mark}, _unmarking(mark))
+        _unmark(database[SYMBOLS], one_of(symbols, "name"), mark)
+    _unmark(database[METADATA], _TOTALS, mark)
 
 
 def too_small(database: Database[RawBSONDocument], learnings: Learnings) -> tuple[list[str], int]:
@@ -95,7 +91,7 @@ def _symbol_documents(
     database: Database[RawBSONDocument], symbols: Sequence[BsonValue]
 ) -> dict[BsonValue, RawBSONDocument]:
     """Find the first record of each symbol that has one."""
-    fields = {"name": True, FREQUENCY: True, MEMBERSHIP: True}
+    fields = dict.fromkeys(("name", FREQUENCY, MEMBERSHIP, MARKS), True)
     found: dict[BsonValue, RawBSONDocument] = {}
     for document in database[SYMBOLS].find(one_of(symbols, "name"), fields, sort={"_id": 1}):
         name = field_of(bytes(document.raw), "name")
@@ -104,35 +100,66 @@ def _symbol_documents(
     return {symbol: found[symbol] for symbol in symbols if symbol in found}
 
 
-def _adding(amounts: Mapping[str, int], mark: str) -> Update:
-    marks = {"$cond": [{"$isArray": f"${MARKS}"}, f"${MARKS}", []]}
+def _amounts(
+    database: Database[RawBSONDocument], symbols: Sequence[BsonValue], learnings: Learnings
+) -> _Amounts:
+    found = _symbol_documents(database, symbols)
     return [
-        {
-            "$set": {
-                **{field: _sum(f"${field}", amount) for field, amount in amounts.items()},
-                MARKS: {"$concatArrays": [marks, [{"$literal": mark}]]},
-            }
-        }
+        (
+            document,
+            {
+                FREQUENCY: learnings.occurrences[symbol],
+                MEMBERSHIP: learnings.memberships[symbol],
+            },
+        )
+        for symbol, document in found.items()
     ]
 
 
-def _sum(value: str, amount: int) -> Mapping[str, Any]:
-    after = {"$add": [value, amount]}
-    not_below = after if amount >= 0 else {"$cond": [{"$gte": [after, 0]}, after, value]}
-    return {"$cond": [{"$isNumber": value}, not_below, value]}
+def _add(collection: Collection[RawBSONDocument], read: Callable[[], _Amounts], mark: str) -> None:
+    for _ in range(_TRIES):
+        changes = [
+            _addition(document, amounts, mark)
+            for document, amounts in read()
+            if not _is_marked(document, mark)
+        ]
+        if not changes:
+            return
+        if collection.bulk_write(changes, ordered=False).matched_count == len(changes):
+            return
+    raise StoreError(f"the counts in {collection.name} are changed by others all the time")
 
 
-def _unmarking(mark: str) -> Update:
-    others = {"$filter": {"input": f"${MARKS}", "cond": {"$ne": ["$$this", {"$literal": mark}]}}}
-    return [
-        {"$set": {MARKS: others}},
-        {"$set": {MARKS: {"$cond": [{"$eq": [f"${MARKS}", []]}, "$$REMOVE", f"${MARKS}"]}}},
-    ]
+def _addition(document: RawBSONDocument, amounts: Mapping[str, int], mark: str) -> UpdateOne:
+    """Add to the counts that can take it, provided that they still can, and mark the document."""
+    added = {
+        field: amount
+        for field, amount in amounts.items()
+        if amount and _is_number(document.get(field)) and not _falls_below(document[field], amount)
+    }
+    least = {field: {"$gte": -amount} for field, amount in added.items() if amount < 0}
+    return UpdateOne(
+        {"_id": document["_id"], MARKS: {"$ne": mark}, **least},
+        {**({"$inc": added} if added else {}), "$push": {MARKS: mark}},
+    )
 
 
-def _falls_below(value: object, amount: int) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and value + amount < 0  # type: ignore[operator]
+def _unmark(
+    collection: Collection[RawBSONDocument], condition: Mapping[str, Any], mark: str
+) -> None:
+    collection.update_many({"$and": [condition, {MARKS: mark}]}, {"$pull": {MARKS: mark}})
+    collection.update_many({"$and": [condition, {MARKS: {"$size": 0}}]}, {"$unset": {MARKS: ""}})
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | Decimal128) and not isinstance(value, bool)
+
+
+def _falls_below(value: Any, amount: int) -> bool:
+    if amount >= 0 or not _is_number(value):
+        return False
+    number = value.to_decimal() if isinstance(value, Decimal128) else value
+    return not number + amount >= 0  # also where it is not a number at all
 
 
 def _portions(symbols: Sequence[BsonValue]) -> Iterator[Sequence[BsonValue]]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import pymongo
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
@@ -25,11 +25,20 @@ NOT_PERMITTED = 13
 DUPLICATE_KEY = 11000
 
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(
-    RawBSONDocument, unicode_decode_error_handler="replace"
+    RawBSONDocument,
+    unicode_decode_error_handler="replace",
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
 
 _ENDED_MIDWAY = frozenset({50, 64, 91, 189, 262, 11600, 11601, 11602})
 """Time was up, the operation was killed, the server stopped or is no longer the primary."""
+
+
+class ExactDocument(RawBSONDocument):
+    """A document that is sent as it is, and not looked into: a driver cannot read them all."""
+
+    def __bool__(self) -> bool:
+        return True
 
 
 @contextmanager
@@ -78,7 +87,7 @@ def bulk_failure(error: BulkWriteError) -> StoreError:
     return kind(message, code=code)
 
 
-def unchanged(identity: BsonValue, document: bytes) -> RawBSONDocument:
+def unchanged(identity: BsonValue, document: bytes) -> ExactDocument:
     """Make the filter that fits a document which is still equal to this one.
 
     To MongoDB 1, 1.0 and the long 1 are equal, as are a symbol and a string, and of fields that
@@ -94,15 +103,15 @@ def unchanged(identity: BsonValue, document: bytes) -> RawBSONDocument:
     )
 
 
-def one_of(values: Iterable[BsonValue], field: str = "_id") -> RawBSONDocument:
+def one_of(values: Iterable[BsonValue], field: str = "_id") -> ExactDocument:
     """Make the filter that fits where a field is one of some values."""
     members = document_of((str(number), value) for number, value in enumerate(values))
     return raw(document_of([(field, _object(("$in", BsonValue(BsonType.ARRAY, members))))]))
 
 
-def raw(document: bytes) -> RawBSONDocument:
-    """Make a document that is sent as it is, even where a driver could not read it."""
-    return RawBSONDocument(document, codec_options=RAW)
+def raw(document: bytes) -> ExactDocument:
+    """Make a document to be sent."""
+    return ExactDocument(document, codec_options=RAW)
 
 
 def _object(field: tuple[str, BsonValue]) -> BsonValue:

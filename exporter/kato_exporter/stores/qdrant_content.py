@@ -1,8 +1,8 @@
 """Points of Qdrant as records that are kept: where they are, and what they consist of. No I/O.
 
-The content of a point is JSON: `{"id": ..., "payload": {...}, "vector": ...}`, of which vectors
-stand in the order of their names, and the fields of the payload in the order that Qdrant gives.
-Numbers are spelled in the shortest way that means the same.
+The content of a point is JSON in its one spelling, `{"id":...,"payload":{...},"vector":...}`: the
+names in their order, numbers in the shortest way that means the same. Versions of Qdrant keep the
+order in which the fields of a payload were written; where that is another, it surrounds the record.
 """
 
 import json
@@ -40,8 +40,15 @@ def place_of(locator: bytes) -> Place:
     raise QueryError("this is no locator of a point")
 
 
-def point_content(row: Mapping[str, Any]) -> bytes:
-    """Give the content of a point, from an entry of an answer that has its vectors.
+class KeptPoint(NamedTuple):
+    """A point's content, and its payload in the order that Qdrant gives, empty for the same."""
+
+    content: bytes
+    ordered: bytes
+
+
+def kept_point(row: Mapping[str, Any]) -> KeptPoint:
+    """Read an entry of an answer that has payload and vectors.
 
     Raises QueryError for a point that could not be written again as it is.
     """
@@ -49,17 +56,16 @@ def point_content(row: Mapping[str, Any]) -> bytes:
         raise QueryError(
             f"point {row['id']} has a shard key of its own; such points are not changed here"
         )
-    vector = row.get("vector")
-    payload = row.get("payload")
-    if isinstance(vector, Mapping):
-        vector = {name: vector[name] for name in sorted(vector)}
-    return _written(
-        {
-            "id": row["id"],
-            "payload": {} if payload is None else payload,
-            "vector": {} if vector is None else vector,
-        }
-    )
+    payload = {} if row.get("payload") is None else row["payload"]
+    if not isinstance(payload, Mapping):
+        raise QueryError(f"the payload of point {row['id']} is not an object")
+    vector = {} if row.get("vector") is None else row["vector"]
+    try:
+        content = canonical({"id": row["id"], "payload": payload, "vector": vector})
+        ordered = json.dumps(payload, separators=(",", ":"), allow_nan=False).encode()
+        return KeptPoint(content, b"" if ordered == canonical(payload) else ordered)
+    except RecursionError as error:
+        raise QueryError(f"point {row['id']} is nested too deeply to be kept") from error
 
 
 def point_of_content(content: bytes) -> dict[str, Any]:
@@ -70,17 +76,24 @@ def point_of_content(content: bytes) -> dict[str, Any]:
     raise QueryError("this is no content of a point")
 
 
+def point_as_it_was(kept: KeptPoint) -> dict[str, Any]:
+    """Give a point's parts, its payload in the order in which it was."""
+    point = point_of_content(kept.content)
+    ordered = _json(kept.ordered)
+    return {**point, "payload": ordered} if ordered == point["payload"] else point
+
+
 def with_payload(content: bytes, payload: Mapping[str, Any]) -> bytes:
     """Give the content of the same point with another payload."""
-    return _written({**point_of_content(content), "payload": dict(payload)})
+    return canonical({**point_of_content(content), "payload": payload})
 
 
 def same_point(one: bytes, other: bytes) -> bool:
     """Tell whether two contents are of the same point with the same payload and vectors.
 
-    The order of fields does not count, and neither does what rounding leaves: vectors have floats
-    of 32 bits at most, and versions of Qdrant bring those of a cosine collection to length 1 once
-    more; and its reading of JSON may miss the last digit of a number in a payload.
+    What rounding leaves does not count: vectors have floats of 32 bits at most, and versions of
+    Qdrant bring those of a cosine collection to length 1 once more; and its reading of JSON may
+    miss the last digit of a number in a payload.
     """
     if one == other:
         return True
@@ -101,13 +114,6 @@ def same_vectors(one: bytes, other: bytes) -> bool:
 def canonical(value: Any) -> bytes:
     """Spell JSON in the one way in which it is compared: objects in the order of their keys."""
     return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
-
-
-def _written(point: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(point, separators=(",", ":"), allow_nan=False).encode()
-    except RecursionError as error:
-        raise QueryError(f"point {point['id']} is nested too deeply to be kept") from error
 
 
 def _json(spelled: bytes) -> Any:

@@ -18,7 +18,9 @@ from urllib.parse import quote
 from kato_exporter.kato.vectors import VECTOR_NAME, is_vector_symbol
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.qdrant_content import (
+    KeptPoint,
     place_of,
+    point_as_it_was,
     point_of_content,
     same_point,
     same_vectors,
@@ -35,16 +37,16 @@ _UNFILTERED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 _LARGEST_ORDER = 8 * 1024 * 1024
 
-Contents = Mapping[PointId, bytes]
+Points = Mapping[PointId, KeptPoint]
 
-_Change = Callable[[str, Contents], dict[PointId, Outcome]]
+_Change = Callable[[str, Points], dict[PointId, Outcome]]
 
 
 class QdrantRecords:
     """Changes points as RecordKind says; of an existing one only the payload.
 
-    The content is that of qdrant_content.py. A point that was put back is the same to the last bit
-    of its vectors, also in a cosine collection: Qdrant leaves alone what has length 1.
+    Content and surroundings are those of qdrant_content.py. A point that was put back has the same
+    vectors to the last bit, also in a cosine collection: Qdrant leaves alone what has length 1.
     """
 
     name = "point"
@@ -71,13 +73,13 @@ class QdrantRecords:
         for place in places:
             wanted.setdefault(place.collection, []).append(place.point)
         found = {
-            collection: self._writing.contents(collection, points)
+            collection: self._writing.kept(collection, points)
             for collection, points in wanted.items()
         }
-        contents = (found[place.collection].get(place.point) for place in places)
+        kept = (found[place.collection].get(place.point) for place in places)
         return [
-            None if content is None else Snapshot(locator, content)
-            for locator, content in zip(locators, contents, strict=True)
+            None if each is None else Snapshot(locator, each.content, each.ordered)
+            for locator, each in zip(locators, kept, strict=True)
         ]
 
     def delete(self, snapshots: Sequence[Snapshot]) -> list[Outcome]:
@@ -92,18 +94,18 @@ class QdrantRecords:
         if not same_vectors(snapshot.content, content):
             raise QueryError("only the payload of a point is changed, not its id or vectors")
         collection, point = place_of(snapshot.locator)
-        now = self._writing.contents(collection, [point]).get(point)
-        if now is not None and same_point(now, snapshot.content):
+        now = self._writing.kept(collection, [point]).get(point)
+        if now is not None and same_point(now.content, snapshot.content):
             payload = point_of_content(content)["payload"]
             _narrowed(
                 lambda selected: self._writing.overwrite_payload(collection, payload, selected),
-                [now],
+                [now.content],
             )
             with _after(begun=True):
-                now = self._writing.contents(collection, [point]).get(point)
+                now = self._writing.kept(collection, [point]).get(point)
         if now is None:
             return Outcome.MISSING
-        return Outcome.DONE if same_point(now, content) else Outcome.CHANGED
+        return Outcome.DONE if same_point(now.content, content) else Outcome.CHANGED
 
     def restore(self, snapshots: Sequence[Snapshot]) -> list[Outcome]:
         """Put points back where nothing has their id.
@@ -131,50 +133,51 @@ class QdrantRecords:
 
     def _by_collection(self, snapshots: Sequence[Snapshot], change: _Change) -> list[Outcome]:
         outcomes: dict[tuple[str, PointId], Outcome] = {}
-        kept: dict[str, dict[PointId, bytes]] = {}
+        kept: dict[str, dict[PointId, KeptPoint]] = {}
         for snapshot in snapshots:
             collection, point = place_of(snapshot.locator)
-            kept.setdefault(collection, {})[point] = snapshot.content
-        for collection, contents in kept.items():
+            of_collection = kept.setdefault(collection, {})
+            of_collection[point] = KeptPoint(snapshot.content, snapshot.surroundings)
+        for collection, points in kept.items():
             with _after(bool(outcomes)):
-                found = change(collection, contents)
+                found = change(collection, points)
             outcomes |= {(collection, point): outcome for point, outcome in found.items()}
         return [outcomes[place_of(snapshot.locator)] for snapshot in snapshots]
 
-    def _delete(self, collection: str, kept: Contents) -> dict[PointId, Outcome]:
-        now = self._writing.contents(collection, list(kept))
+    def _delete(self, collection: str, kept: Points) -> dict[PointId, Outcome]:
+        now = self._writing.kept(collection, list(kept))
         outcomes = {point: Outcome.CHANGED if point in now else Outcome.MISSING for point in kept}
-        same = [point for point, content in kept.items() if now.get(point) == content]
+        same = [point for point in now if kept[point].content == now[point].content]
         if same:
             _narrowed(
                 lambda selected: self._writing.delete(collection, selected),
-                [kept[point] for point in same],
+                [kept[point].content for point in same],
             )
             with _after(begun=True):
-                left = self._writing.contents(collection, same)
+                left = self._writing.kept(collection, same)
             outcomes |= {
                 point: Outcome.CHANGED if point in left else Outcome.DONE for point in same
             }
         return outcomes
 
-    def _restore(self, collection: str, kept: Contents) -> dict[PointId, Outcome]:
-        now = self._writing.contents(collection, list(kept))
+    def _restore(self, collection: str, kept: Points) -> dict[PointId, Outcome]:
+        now = self._writing.kept(collection, list(kept))
         lacking = [point for point in kept if point not in now]
         for number, portion in enumerate(_portions([kept[point] for point in lacking])):
             with _after(begun=number > 0):
                 self._insert(collection, portion)
         with _after(begun=bool(lacking)):
-            now |= self._writing.contents(collection, lacking)
+            now |= self._writing.kept(collection, lacking)
         if gone := [point for point in kept if point not in now]:
             raise StoreError(f"point {gone[0]} is not there after it was put back")
         return {
-            point: Outcome.DONE if same_point(now[point], content) else Outcome.TAKEN
-            for point, content in kept.items()
+            point: Outcome.DONE if same_point(now[point].content, each.content) else Outcome.TAKEN
+            for point, each in kept.items()
         }
 
-    def _insert(self, collection: str, contents: Sequence[bytes]) -> None:
+    def _insert(self, collection: str, points: Sequence[KeptPoint]) -> None:
         try:
-            self._writing.insert(collection, [point_of_content(content) for content in contents])
+            self._writing.insert(collection, [point_as_it_was(each) for each in points])
         except QueryError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 raise QueryError(
@@ -225,15 +228,15 @@ def _is_comparable(value: Any) -> bool:
     return whole and _LEAST_INTEGER <= value <= _MOST_INTEGER
 
 
-def _portions(contents: Sequence[bytes]) -> Iterator[list[bytes]]:
+def _portions(points: Sequence[KeptPoint]) -> Iterator[list[KeptPoint]]:
     """Give as many at once as one request holds."""
-    portion: list[bytes] = []
+    portion: list[KeptPoint] = []
     size = 0
-    for content in contents:
-        if portion and size + len(content) > _LARGEST_ORDER:
+    for point in points:
+        if portion and size + len(point.content) > _LARGEST_ORDER:
             yield portion
             portion, size = [], 0
-        portion.append(content)
-        size += len(content)
+        portion.append(point)
+        size += len(point.content)
     if portion:
         yield portion

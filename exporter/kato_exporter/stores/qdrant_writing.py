@@ -16,7 +16,7 @@ from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.http import Change, JsonApi, TooMuchError
 from kato_exporter.stores.json_values import at, count
 from kato_exporter.stores.qdrant_answers import collection_names
-from kato_exporter.stores.qdrant_content import point_content
+from kato_exporter.stores.qdrant_content import KeptPoint, kept_point
 from kato_exporter.stores.qdrant_names import PointId, collection_path, is_point_id
 from kato_exporter.stores.qdrant_points import server_is_from
 
@@ -76,15 +76,15 @@ class QdrantWriting:
             raise QueryError("/aliases: not a list of aliases")
         return found
 
-    def contents(self, collection: str, points: Sequence[PointId]) -> dict[PointId, bytes]:
+    def kept(self, collection: str, points: Sequence[PointId]) -> dict[PointId, KeptPoint]:
         """Read points as they are kept; those that are not there are lacking.
 
         Raises QueryError where they are too large, or have what could not be written again.
         """
-        found: dict[PointId, bytes] = {}
+        found: dict[PointId, KeptPoint] = {}
         for start in range(0, len(points), _AT_ONCE):
-            found |= self._contents(collection, points[start : start + _AT_ONCE])
-            if sum(map(len, found.values())) > _LARGEST_READ:
+            found |= self._kept(collection, points[start : start + _AT_ONCE])
+            if sum(len(each.content) for each in found.values()) > _LARGEST_READ:
                 raise QueryError(
                     f"these points have more than {_LARGEST_READ:,} bytes; take fewer at once"
                 )
@@ -161,7 +161,7 @@ class QdrantWriting:
         """Give back every connection."""
         self._api.close()
 
-    def _contents(self, collection: str, points: Sequence[PointId]) -> dict[PointId, bytes]:
+    def _kept(self, collection: str, points: Sequence[PointId]) -> dict[PointId, KeptPoint]:
         question = {"ids": list(points), "with_payload": True, "with_vector": True}
         try:
             rows = at(self._ask(collection, "", question), "result")
@@ -171,8 +171,8 @@ class QdrantWriting:
                     f"point {points[0]} is too large or too deep to be kept, so it is not changed"
                 ) from error
             half = len(points) // 2
-            first = self._contents(collection, points[:half])
-            return first | self._contents(collection, points[half:])
+            first = self._kept(collection, points[:half])
+            return first | self._kept(collection, points[half:])
         except QueryError as error:
             if error.code == HTTPStatus.NOT_FOUND and self._is_gone(collection):
                 return {}
@@ -181,7 +181,7 @@ class QdrantWriting:
             is_point_id(at(row, "id")) and row["id"] in points for row in rows
         ):
             raise QueryError("points: not the points that were asked for")
-        return {row["id"]: point_content(row) for row in rows}
+        return {row["id"]: kept_point(row) for row in rows}
 
     def _is_gone(self, collection: str) -> bool:
         """Tell a collection that is not there from a 404 of something in between."""

@@ -10,6 +10,7 @@ import redis
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.redis_connection import RedisConnection, redis_errors
+from kato_exporter.stores.redis_locators import Locators
 from kato_exporter.stores.redis_values import RedisValues
 
 _LARGEST_STEP = 1_000
@@ -87,6 +88,7 @@ class RedisKeys:
     def __init__(self, connection: RedisConnection) -> None:
         self.values = RedisValues(connection)
         self.database = connection.database
+        self.locators = Locators(connection.database)
         self._connection = connection
         self._client = connection.client
 

@@ -16,7 +16,7 @@ from kato_exporter.stores.redis_conversation import (
     conversation,
     granted,
 )
-from kato_exporter.stores.redis_names import name_text
+from kato_exporter.stores.redis_locators import key_label
 
 LARGEST_KEPT = 64 * 1024 * 1024
 """A key that takes more bytes of the server's memory is neither deleted nor changed."""
@@ -27,7 +27,7 @@ SCRATCH_PREFIX = b"kato-browser:scratch:"
 """Keys of this name are there within a transaction only, which begins and ends without them."""
 
 _NO_SUCH_KEY = -2
-_LONGEST_LABEL = 200
+_STRING_TYPE = 0
 _HASH_TYPES, _SET_TYPES = b"\x04\x09\x0d\x10", b"\x02\x0b\x14"
 _SORTED_SET_TYPES = b"\x03\x05\x0c\x11"
 _EXPIRING_HASH_TYPES = b"\x16\x17\x18\x19"
@@ -62,12 +62,6 @@ def clock_ms(reply: Reply) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def key_label(key: bytes) -> str:
-    """Name a key in one line, which has its beginning where it is long."""
-    text = name_text(key[:_LONGEST_LABEL])
-    return text if len(key) <= _LONGEST_LABEL else f"{text}… ({len(key):,} bytes)"
-
-
 def refuse_large(talk: Conversation, keys: Sequence[bytes]) -> None:
     """Raise QueryError where keys take more memory than is kept of one, or of all together."""
     together = 0
@@ -84,6 +78,16 @@ def refuse_large(talk: Conversation, keys: Sequence[bytes]) -> None:
             f"these {len(keys)} keys take {_mebibytes(together)} of memory; at most "
             f"{_mebibytes(MOST_KEPT_AT_ONCE)} are kept at once: choose fewer"
         )
+
+
+def is_string(payload: bytes) -> bool:
+    """Tell whether a payload is that of a string."""
+    return payload[0] == _STRING_TYPE
+
+
+def is_hash(payload: bytes) -> bool:
+    """Tell whether a payload is that of a hash."""
+    return payload[0] in _HASH_TYPES + _EXPIRING_HASH_TYPES
 
 
 class RedisPayloads:
@@ -104,11 +108,7 @@ class RedisPayloads:
 
     def with_field(self, payload: bytes, field: bytes, value: bytes) -> bytes:
         """Give the payload of a hash that has another value in one field."""
-        if payload[0] in _EXPIRING_HASH_TYPES:
-            raise QueryError(
-                "fields of this hash expire by themselves, and would stay for ever after an edit; "
-                "edit it with redis-cli"
-            )
+        _refuse_expiring(payload)
         changed: bytes
         _, _, changed = self._within(
             lambda key: [
@@ -127,6 +127,7 @@ class RedisPayloads:
 
     def field(self, payload: bytes, field: bytes) -> bytes | None:
         """Give the value of one field of a hash, None where it has no such field."""
+        _refuse_expiring(payload)
         value: bytes | None
         _, value = self._within(lambda key: [*_restored(payload, key), ("HGET", key, field)])
         return value
@@ -178,6 +179,14 @@ _QUESTIONS: tuple[tuple[bytes, Callable[[bytes], Command]], ...] = (
     (_SET_TYPES, lambda key: ("SMEMBERS", key)),
     (_SORTED_SET_TYPES, lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES")),
 )
+
+
+def _refuse_expiring(payload: bytes) -> None:
+    if payload[0] in _EXPIRING_HASH_TYPES:
+        raise QueryError(
+            "fields of this hash expire by themselves, and one that is edited would stay for ever; "
+            "edit it with redis-cli"
+        )
 
 
 def _restored(payload: bytes, key: bytes) -> list[Command]:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from kato_exporter.kato.sessions import looks_like_session_key
-from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.records import Outcome, Snapshot
 from kato_exporter.stores.redis_changes import Change, carry_out
 from kato_exporter.stores.redis_connection import RedisConnection
 from kato_exporter.stores.redis_conversation import Command, Reply, conversation, granted
+from kato_exporter.stores.redis_locators import Locators, key_label, key_of
 from kato_exporter.stores.redis_names import LONGEST_LINKED_NAME, name_text
 from kato_exporter.stores.redis_payloads import (
     KeptKey,
@@ -20,7 +20,6 @@ from kato_exporter.stores.redis_payloads import (
     clock_ms,
     kept_key,
     kept_questions,
-    key_label,
     refuse_large,
 )
 
@@ -121,33 +120,6 @@ class RedisKeyRecords:
             return [restore_command(key, kept)] if place is None else place
 
         return Change(watched=(key,), questions=kept_questions(key), decide=decide)
-
-
-class Locators:
-    """Where keys are: the number of the database, and the name."""
-
-    def __init__(self, database: int) -> None:
-        self._database = database
-
-    def of(self, key: bytes) -> bytes:
-        """Give the locator of a key."""
-        return b"%d:%s" % (self._database, key)
-
-    def key(self, locator: bytes) -> bytes:
-        """Give the key of a locator; raise QueryError where it is in another database."""
-        key = key_of(locator)
-        if locator != self.of(key):
-            database = name_text(locator[:20].partition(b":")[0])
-            raise QueryError(
-                f"{key_label(key)} is in database {database} of Redis, and the browser is at "
-                f"database {self._database}"
-            )
-        return key
-
-
-def key_of(locator: bytes) -> bytes:
-    """Give the key of a locator, whatever database it is in."""
-    return locator.partition(b":")[2]
 
 
 def replacement(payloads: RedisPayloads, key: bytes, old: bytes, new: bytes) -> Change:

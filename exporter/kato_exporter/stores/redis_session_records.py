@@ -35,6 +35,7 @@ from kato_exporter.stores.redis_conversation import (
     granted,
     typed,
 )
+from kato_exporter.stores.redis_locators import Locators, key_label, key_of
 from kato_exporter.stores.redis_names import name_text
 from kato_exporter.stores.redis_payloads import (
     KeptKey,
@@ -42,13 +43,10 @@ from kato_exporter.stores.redis_payloads import (
     clock_ms,
     kept_key,
     kept_questions,
-    key_label,
     refuse_large,
 )
 from kato_exporter.stores.redis_records import (
-    Locators,
     has_expired,
-    key_of,
     place_for,
     replacement,
     restore_command,

@@ -30,6 +30,7 @@ from kato_exporter.kato.sessions import (
 )
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.redis_connection import RedisConnection, redis_errors
+from kato_exporter.stores.redis_locators import Locators
 
 LARGEST_SHOWN = 4 * 1024 * 1024
 """A record above this many bytes is not fetched, not even by itself."""
@@ -107,6 +108,7 @@ class SessionRecords:
     """
 
     def __init__(self, connection: RedisConnection, *, seconds: float) -> None:
+        self.locators = Locators(connection.database)
         self._client = connection.client
         self._seconds = seconds
 

@@ -4,7 +4,8 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def append(journal: Journal, author: Author, deeds: Sequence[Deed]) -> None:
 
 def entry_hash(entry: Row) -> str:
     """Give the SHA-256 of an entry and of the hash before it, as JSON with these keys in order."""
-    text = json.dumps({name: entry[name] for name in _HASHED}, ensure_ascii=True)
+    text = json.dumps({name: entry[name] for name in _HASHED}, ensure_ascii=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -90,12 +91,31 @@ class Verdict:
 def verify(directory: Path) -> Verdict:
     """Read a log through, and compare every hash; raises sqlite3.Error where it cannot be read.
 
-    Nothing is written, and a browser may be at work on it. What was cut off at the end leaves no
-    trace in the rest: keep the last hash elsewhere to notice that.
+    Nothing is written, and a browser may be at work on it. Whoever cuts entries off at the end, and
+    knows SQLite well, leaves no trace of it: keep the last hash elsewhere to notice that.
     """
-    with sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True) as connection:
+    file = (directory / FILE_NAME).resolve().as_uri()
+    with closing(sqlite3.connect(f"{file}?mode=ro", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
-        return _verdict(dict(row) for row in connection.execute("SELECT * FROM audit ORDER BY 1"))
+        connection.text_factory = _exact_text
+        connection.execute("BEGIN")
+        columns = ", ".join(COLUMNS)
+        verdict = _verdict(
+            dict(row)
+            for row in connection.execute(f"SELECT {columns} FROM audit ORDER BY number")  # noqa: S608 - ours
+        )
+        [given] = connection.execute(
+            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'audit'"
+        ).fetchone()
+    if verdict.fault is None and given != verdict.entries:
+        fault = f"entries after {verdict.entries} are missing: {given} were written"
+        return replace(verdict, fault=fault)
+    return verdict
+
+
+def _exact_text(text: bytes) -> str:
+    """Read a text so that what is not UTF-8, and so not ours, equals nothing that is."""
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _verdict(entries: Iterator[Row]) -> Verdict:

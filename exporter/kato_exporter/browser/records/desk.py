@@ -4,11 +4,13 @@ import hmac
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as TookTooLongError
+from contextlib import suppress
+from dataclasses import replace
 
-from kato_exporter.browser.records.audit import Author
+from kato_exporter.browser.records.audit import Author, Deed, append
 from kato_exporter.browser.records.operations import (
     Action,
     Item,
@@ -20,16 +22,29 @@ from kato_exporter.browser.records.operations import (
     State,
     clean,
 )
-from kato_exporter.browser.records.runner import ContainerKinds, Runner
+from kato_exporter.browser.records.runner import Runner
+from kato_exporter.browser.records.stores_at_hand import (
+    InterruptedOperationError,
+    StoresAtHand,
+)
 from kato_exporter.browser.users import User
+from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.records import Container, Outcome, RecordKind, Snapshot
 
 MOST_RECORDS = 10_000
 """How many records one operation deletes, but for those of a container."""
 
+MOST_BYTES = 1024 * 1024 * 1024
+"""How many bytes of records one operation deletes: they are read for the preview, and kept."""
+
+_PLAN_SECONDS = 20.0
+"""How long the reading for a preview may take."""
+
 _READ_AT_ONCE = 100
 _MOST_REFERENCES = 1_000
+_MOST_REFERENCE_BYTES = 16 * 1024 * 1024
 _PATIENCE_SECONDS = 3.0
+_LOOKING_SECONDS = 10.0
 _PER_MINUTE = 60
 _MINUTE = 60.0
 
@@ -47,9 +62,21 @@ class NotPermittedError(RefusedError):
 
 
 class TooManyError(RefusedError):
-    """More than one operation takes, or more operations than one user may begin in a minute."""
+    """More operations than one user may begin in a minute."""
 
     status = 429
+
+
+class TooLargeError(RefusedError):
+    """More than one operation takes."""
+
+    status = 413
+
+
+class UnavailableError(RefusedError):
+    """This browser cannot do that for now."""
+
+    status = 503
 
 
 class StaleError(RefusedError):
@@ -74,16 +101,16 @@ class Desk:
         self,
         operations: Operations,
         runner: Runner,
-        kinds: Mapping[str, RecordKind],
-        containers: ContainerKinds,
+        stores: StoresAtHand,
         *,
         writable: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.operations = operations
         self._runner = runner
-        self._kinds = kinds
-        self._containers = containers
+        self._stores = stores
         self._writable = writable
+        self._clock = clock
         self._recent: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
 
@@ -93,9 +120,9 @@ class Desk:
 
     def kind(self, name: str) -> RecordKind:
         """Give a kind of record by its name."""
-        kind = self._kinds.get(name)
+        kind = self._stores.kinds.get(name)
         if kind is None:
-            raise RefusedError(f"There is no kind of record that is called {name[:40]!r}.")
+            raise RefusedError(f"There is no kind of record here that is called {name[:40]!r}.")
         return kind
 
     def plan_deletion(
@@ -106,12 +133,13 @@ class Desk:
         Raises RefusedError, and StoreError where the records cannot be read.
         """
         self._permit(user)
+        self._limit_rate(user)
         kind = self.kind(kind_name)
         wanted = list(dict.fromkeys(locators))
         if not wanted:
             raise RefusedError(f"No {kind.name} was chosen; choose one or more.")
         if len(wanted) > MOST_RECORDS:
-            raise RefusedError(
+            raise TooLargeError(
                 f"{len(wanted):,} records are more than one operation deletes; "
                 f"choose at most {MOST_RECORDS:,}."
             )
@@ -119,7 +147,7 @@ class Desk:
         number = len(items)
         target = items[0].label if number == 1 else f"{number:,} records of kind {kind.name}"
         plan = Plan(action=Action.DELETE, target=target, items=items, notes=notes)
-        return self._planned(plan, user, client)
+        return self.operations.plan(plan, Author(user.name, client))
 
     def plan_removal(
         self, containers: Sequence[tuple[str, str]], typed: str, user: User, client: str
@@ -129,6 +157,7 @@ class Desk:
         `typed` must be the name of the first. Raises RefusedError and StoreError.
         """
         self._permit(user)
+        self._limit_rate(user)
         [(_, name), *_] = containers
         if typed != name:
             raise RefusedError(f"What was typed is not {name}; nothing was done. Type the name.")
@@ -143,8 +172,8 @@ class Desk:
             there.append((kind, each, None))
         if not there:
             raise RefusedError(f"There is no {containers[0][0]} that is called {name}.")
-        plan = Plan(action=Action.REMOVE, target=name, containers=there, notes=notes)
-        return self._planned(plan, user, client)
+        plan = Plan(action=Action.REMOVE, target=clean(name), containers=there, notes=notes)
+        return self.operations.plan(plan, Author(user.name, client))
 
     def confirm(self, identity: str, digest: str, user: User) -> None:
         """Carry out what was planned, if it is what this user was shown, and not long ago."""
@@ -154,54 +183,48 @@ class Desk:
             raise StaleError("This was confirmed before.")
         if operation.user != user.name:
             raise NotPermittedError(f"Only {operation.user}, who was shown this, confirms it.")
-        if not hmac.compare_digest(operation.digest, digest):
+        if not hmac.compare_digest(operation.digest.encode(), digest.encode()):
             raise StaleError("What was confirmed is not what was shown; nothing was done.")
-        if operation.expires_at < time.time():
+        if operation.has_expired:
             raise StaleError("The confirmation came too late; look at it again.")
-        self._carry_out(identity)
+        self._carry_out(identity, State.PLANNED)
 
-    def resume(self, identity: str, user: User) -> None:
-        """Go on with an operation that was interrupted."""
+    def resume(self, identity: str, user: User, client: str) -> None:
+        """Go on with an operation that was interrupted; the audit log says who did."""
         self._permit(user)
-        if self._existing(identity).state is not State.INTERRUPTED:
+        self._limit_rate(user)
+        self._runner.recover()
+        operation = self._existing(identity)
+        if operation.state is not State.INTERRUPTED:
             raise StaleError("This was not interrupted, or goes on already.")
-        self._carry_out(identity)
+        deed = Deed(
+            operation=identity,
+            action="resume",
+            store="",
+            kind="",
+            record=operation.target,
+            before="",
+            after="",
+            result="begun",
+        )
+        append(self.operations.journal, Author(user.name, client), [deed])
+        self._carry_out(identity, State.INTERRUPTED)
 
     def restore(self, identity: str, numbers: Sequence[int] | None, user: User, client: str) -> str:
         """Put back what the trash holds of an operation, all or some of it; give the new one's id.
 
-        All of an operation that has removed containers brings those back too.
+        All of an operation that has removed containers brings those back too, and all of one that
+        was interrupted ends it. Raises RefusedError and StoreError.
         """
         self._permit(user)
+        self._limit_rate(user)
+        self._runner.recover()
         operation = self._existing(identity)
-        if operation.state in (State.PLANNED, State.RUNNING):
-            raise StaleError("This has not ended; wait for its end.")
         if operation.state is State.INTERRUPTED:
-            self._runner.reconcile(operation)
-        sources = self.operations.restorable(identity, numbers)
-        containers = self._to_make_again(identity) if numbers is None else []
-        if not sources and not containers:
-            raise StaleError("Nothing of this is in the trash: put back before, or too long ago.")
-        items = [
-            Planned(
-                kind=source["kind"],
-                locator=source["locator"],
-                label=source["label"],
-                version=source["version"],
-                source=(identity, source["number"]),
-            )
-            for source in sources
-        ]
-        target = items[0].label if len(items) == 1 else f"{len(items):,} records"
-        plan = Plan(
-            action=Action.RESTORE,
-            target=operation.target if containers else target,
-            items=items,
-            containers=containers,
-            undoes=identity,
-        )
-        undoing = self._planned(plan, user, client)
-        self._carry_out(undoing)
+            self._look_again(operation)
+        with self.operations.journal.transaction():
+            undoing = self._plan_restoring(identity, numbers, Author(user.name, client))
+        self._carry_out(undoing, State.PLANNED)
         return undoing
 
     def edit(
@@ -213,17 +236,25 @@ class Desk:
         """
         user, client = author
         self._permit(user)
+        self._limit_rate(user)
         kind = self.kind(kind_name)
-        label = clean(kind.label(locator))
+        label = _label(kind, locator)
         [now] = kind.read([locator])
         if now is None or now.version != version:
             raise ConflictError(label, now)
         if now.content == content:
             raise RefusedError("Nothing was changed, so there is nothing to save.")
-        item = Planned(kind=kind.name, locator=locator, label=label, version=version, after=content)
+        item = Planned(
+            kind=kind.name,
+            locator=now.locator,
+            label=label,
+            version=version,
+            size=len(now.content),
+            after=content,
+        )
         plan = Plan(action=Action.EDIT, target=label, items=[item])
-        identity = self._planned(plan, user, client)
-        self._carry_out(identity)
+        identity = self.operations.plan(plan, Author(user.name, client))
+        self._carry_out(identity, State.PLANNED)
         [outcome] = self.operations.states(identity)
         if outcome in (Outcome.CHANGED, Outcome.MISSING):
             [now] = kind.read([locator])
@@ -231,36 +262,71 @@ class Desk:
         return identity
 
     def path(self, item: Item) -> str | None:
-        """Give the page of a record, None where its store is not configured."""
-        kind = self._kinds.get(item["kind"])
-        return None if kind is None else kind.path(item["locator"])
+        """Give the page of a record, None where its store is not configured, or is another."""
+        kind = self._stores.find(item["kind"])
+        if kind is None:
+            return None
+        with suppress(QueryError):
+            return kind.path(item["locator"])
+        return None
+
+    def stands(self, operation: Operation) -> Operation:
+        """Give an operation as it stands: nobody may be carrying out what the journal has so."""
+        if operation.state is State.RUNNING and not self._runner.carries_out(operation.id):
+            problem = operation.problem or "it was broken off, and the journal could not be written"
+            return replace(operation, state=State.INTERRUPTED, problem=problem)
+        return operation
 
     def _as_they_are(
         self, kind: RecordKind, locators: Sequence[bytes]
     ) -> tuple[list[Planned], list[str]]:
-        items: list[Planned] = []
+        """Read records, each once, and make items of them and sentences on what refers to them."""
+        labels = {locator: _label(kind, locator) for locator in locators}
+        items: dict[bytes, Planned] = {}
         sample: list[Snapshot] = []
+        room = _MOST_REFERENCE_BYTES
+        for locator, now in self._read(kind, locators):
+            own = locator if now is None else now.locator
+            items[own] = Planned(
+                kind=kind.name,
+                locator=own,
+                label=labels[locator],
+                version=None if now is None else now.version,
+                state=ItemState.PLANNED if now is not None else Outcome.MISSING,
+                size=0 if now is None else len(now.content),
+            )
+            if now is not None and room > 0 and len(sample) < _MOST_REFERENCES:
+                sample.append(now)
+                room -= len(now.content)
+        notes = kind.references(sample) if sample else []
+        if notes and len(items) > len(sample):
+            notes = [f"Of the first {len(sample):,}: {note}" for note in notes]
+        return list(items.values()), notes
+
+    def _read(
+        self, kind: RecordKind, locators: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, Snapshot | None]]:
+        """Read records, within what one operation may take of bytes and of time."""
+        give_up_at = self._clock() + _PLAN_SECONDS
+        size = 0
         for start in range(0, len(locators), _READ_AT_ONCE):
             portion = locators[start : start + _READ_AT_ONCE]
-            for locator, now in zip(portion, kind.read(portion), strict=True):
-                items.append(
-                    Planned(
-                        kind=kind.name,
-                        locator=locator,
-                        label=clean(kind.label(locator)),
-                        version=None if now is None else now.version,
-                        state=ItemState.PLANNED if now is not None else Outcome.MISSING,
-                    )
+            for locator, now in zip(portion, _read_all(kind, portion), strict=True):
+                size += 0 if now is None else len(now.content)
+                yield locator, now
+            if size > MOST_BYTES:
+                raise TooLargeError(
+                    f"These {len(locators):,} records have more than {MOST_BYTES // 2**20:,} MiB; "
+                    "choose fewer."
                 )
-                if now is not None and len(sample) < _MOST_REFERENCES:
-                    sample.append(now)
-        notes = kind.references(sample) if sample else []
-        if notes and len(items) > _MOST_REFERENCES:
-            notes = [f"Of the first {_MOST_REFERENCES:,}: {note}" for note in notes]
-        return items, notes
+            if self._clock() > give_up_at and start + _READ_AT_ONCE < len(locators):
+                raise TooLargeError(
+                    f"To read these {len(locators):,} records takes longer than "
+                    f"{_PLAN_SECONDS:g} s; choose fewer."
+                )
 
     def _container(self, kind: str, name: str) -> Container:
-        make = self._containers.get(kind)
+        make = self._stores.containers.get(kind)
         if make is None:
             raise RefusedError(f"There is no {kind[:40]} to remove here.")
         return make(name)
@@ -272,14 +338,50 @@ class Desk:
             if row["state"] == "removed"
         ]
 
-    def _planned(self, plan: Plan, user: User, client: str) -> str:
-        self._limit_rate(user)
-        self.operations.purge()
-        return self.operations.plan(plan, Author(user.name, client))
+    def _look_again(self, operation: Operation) -> None:
+        looking = self._runner.look_again_soon(operation)
+        try:
+            looking.result(_LOOKING_SECONDS)
+        except TookTooLongError:
+            looking.cancel()
+            raise UnavailableError("Other operations are under way; wait for their end.") from None
+        except (InterruptedOperationError, CancelledError) as error:
+            raise UnavailableError(f"This cannot be put back for now: {error}.") from error
 
-    def _carry_out(self, identity: str) -> None:
+    def _plan_restoring(self, identity: str, numbers: Sequence[int] | None, author: Author) -> str:
+        operation = self._existing(identity)
+        if operation.state in (State.PLANNED, State.RUNNING):
+            raise StaleError("This has not ended; wait for its end.")
+        if self.operations.put_back_by(identity) is not None:
+            raise StaleError("This is being put back already; wait for the end of that.")
+        containers = self._to_make_again(identity) if numbers is None else []
+        part = "" if numbers is None else f"{len(numbers):,} of "
+        plan = Plan(
+            action=Action.RESTORE,
+            target=f"{part}{operation.target}",
+            containers=containers,
+            undoes=identity,
+        )
+        undoing = self.operations.plan(plan, author)
+        count = self.operations.take_from_trash(undoing, identity, numbers)
+        if not count and not containers:
+            raise StaleError("Nothing of this is in the trash: put back before, or too long ago.")
+        if operation.state is State.INTERRUPTED and numbers is None:
+            self.operations.end(
+                identity, state=State.INTERRUPTED, problem="given up, and taken back"
+            )
+        return undoing
+
+    def _carry_out(self, identity: str, state: State) -> None:
         """Begin, and wait a little: most operations are done before a page could be read."""
-        _wait(self._runner.start(identity))
+        try:
+            under_way = self._runner.start(identity, state=state)
+        except InterruptedOperationError as error:
+            raise UnavailableError(f"Nothing was begun: {error}.") from error
+        if under_way is None:
+            raise StaleError("This was begun before, or the preview has expired.")
+        with suppress(TookTooLongError, CancelledError):
+            under_way.result(_PATIENCE_SECONDS)
 
     def _permit(self, user: User) -> None:
         if not self._writable:
@@ -293,7 +395,7 @@ class Desk:
             )
 
     def _limit_rate(self, user: User) -> None:
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             recent = self._recent.setdefault(user.name, deque())
             while recent and recent[0] < now - _MINUTE:
@@ -311,8 +413,19 @@ class Desk:
         return operation
 
 
-def _wait(under_way: Future[None]) -> None:
+def _label(kind: RecordKind, locator: bytes) -> str:
     try:
-        under_way.result(_PATIENCE_SECONDS)
-    except TookTooLongError:
-        return
+        return clean(kind.label(locator))
+    except QueryError as error:
+        raise RefusedError(f"What was chosen is no {kind.name} of this store: {error}.") from error
+
+
+def _read_all(kind: RecordKind, locators: Sequence[bytes]) -> list[Snapshot | None]:
+    """Read records; where the store refuses so many, fewer at once. Raises StoreError."""
+    try:
+        return kind.read(locators)
+    except QueryError:
+        if len(locators) == 1:
+            raise
+    half = len(locators) // 2
+    return _read_all(kind, locators[:half]) + _read_all(kind, locators[half:])

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,8 +54,9 @@ CREATE TABLE items (
     label TEXT NOT NULL,
     version TEXT,
     state TEXT NOT NULL,
+    size INTEGER NOT NULL DEFAULT 0,
     batch TEXT,
-    settled INTEGER NOT NULL DEFAULT 1,
+    aftermath TEXT NOT NULL DEFAULT 'none',
     content BLOB,
     surroundings BLOB,
     after BLOB,
@@ -65,8 +66,10 @@ CREATE TABLE items (
     source_number INTEGER,
     PRIMARY KEY (operation, number)
 ) STRICT;
-CREATE INDEX items_by_state ON items (operation, state, number);
-CREATE INDEX items_kept ON items (kept_at) WHERE content IS NOT NULL;
+CREATE INDEX items_by_state ON items (operation, state, number, size);
+CREATE INDEX items_in_trash ON items (operation, state) WHERE content IS NOT NULL;
+CREATE INDEX items_in_flight ON items (operation, batch)
+    WHERE state = 'kept' OR aftermath IN ('due', 'settled');
 
 CREATE TABLE audit (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -96,7 +99,10 @@ Row = Mapping[str, Any]
 
 
 class JournalError(Exception):
-    """The journal cannot be used: one line that says which file, and what to do."""
+    """The journal cannot be used: one line that says which file, and what to do.
+
+    Where it is raised by a transaction, nothing of that is in the journal.
+    """
 
 
 class Journal:
@@ -109,14 +115,19 @@ class Journal:
         self._file = directory / FILE_NAME
         self._mutex = threading.RLock()
         self._depth = 0
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = self._only_one(directory / _LOCK_NAME)
-            self._file.touch(mode=0o600)
-            self._connection = self._open()
-        except (OSError, sqlite3.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise JournalError(f"{directory}: {reason}; name a directory to write to") from error
+        with ExitStack() as undo:
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._lock = self._only_one(directory / _LOCK_NAME)
+                undo.callback(os.close, self._lock)
+                self._file.touch(mode=0o600)
+                self._connection = self._open()
+            except (OSError, sqlite3.Error) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                raise JournalError(
+                    f"{directory}: {reason}; name a directory to write to"
+                ) from error
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -134,37 +145,38 @@ class Journal:
     def transaction(self) -> Iterator[None]:
         """Do what is within as a whole or not at all; it is on the disk when this ends.
 
-        Within another transaction it is a part of that.
+        Within another transaction it is a part of that. Raises JournalError.
         """
         with self._mutex:
             if self._depth:
                 yield
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._depth = 1
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            else:
-                self._connection.execute("COMMIT")
-            finally:
-                self._depth = 0
+            with self._named_failures():
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._depth = 1
+                try:
+                    yield
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:  # a full disk has ended it by itself
+                        self._connection.execute("ROLLBACK")
+                    raise
+                finally:
+                    self._depth = 0
 
     def write(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> int:
         """Change something, and give how many rows that were."""
         with self.transaction():
             return self._connection.execute(statement, values).rowcount
 
-    def write_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    def write_many(self, statement: str, rows: Sequence[Sequence[Any] | Mapping[str, Any]]) -> None:
         """Change something once for each row."""
         with self.transaction():
             self._connection.executemany(statement, rows)
 
     def rows(self, question: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
         """Ask for rows, by column."""
-        with self._mutex:
+        with self._mutex, self._named_failures():
             return [dict(row) for row in self._connection.execute(question, values)]
 
     def row(self, question: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
@@ -172,10 +184,27 @@ class Journal:
         found = self.rows(question, values)
         return found[0] if found else None
 
+    @contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"{self._file}: {error}; see that its disk has space and can be written to"
+            ) from error
+
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -191,7 +220,6 @@ class Journal:
                 f"{self._file}: is of version {version}, and this program knows version "
                 f"{_SCHEMA_VERSION}; run the release that wrote it, or a later one"
             )
-        return connection
 
     def _only_one(self, file: Path) -> int:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

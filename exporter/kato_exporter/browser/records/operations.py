@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any
 
 from kato_exporter.browser.records.audit import Author
@@ -21,6 +22,17 @@ TRASH_SECONDS = 7 * 24 * 3600
 
 Item = Row
 """A row of `items`; of its blobs only the locator, where nothing else is said."""
+
+_MOST_NOTES = 20
+_FORGOTTEN_AT_ONCE = 500
+_VACUUMED_AT_ONCE = 1_000
+
+_PLAIN_COLUMNS = (
+    "operation, number, kind, locator, label, version, state, size, batch, aftermath, kept_at,"
+    " undone_by, source_operation, source_number"
+)
+_RESTORABLE = "state IN ('planned', 'done', 'missing', 'unclear')"
+_IN_TRASH = f"operation = :source AND content IS NOT NULL AND {_RESTORABLE}"
 
 
 class Action(StrEnum):
@@ -45,12 +57,29 @@ class ItemState(StrEnum):
     """What became of a record, besides the values of Outcome.
 
     `KEPT`: it is in the journal, and nobody knows yet whether the store has followed. `UNCLEAR`: it
-    is kept, and something else has its place now.
+    is kept, and something else has its place now. `REFUSED`: the store did not take it.
     """
 
     PLANNED = "planned"
     KEPT = "kept"
     UNCLEAR = "unclear"
+    REFUSED = "refused"
+
+
+class Aftermath(StrEnum):
+    """What other records have yet to be told of one that was changed.
+
+    `DUE`: they may not have been adjusted. `SETTLED`: they are, and bear a mark of that. `OVER`:
+    they are, without a mark.
+    """
+
+    NONE = "none"
+    DUE = "due"
+    SETTLED = "settled"
+    OVER = "over"
+
+
+_STAYS = frozenset({Outcome.CHANGED, Outcome.EXPIRED, ItemState.REFUSED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +120,23 @@ class Operation:
         """When it can no longer be confirmed."""
         return self.planned_at + PLAN_SECONDS
 
+    @property
+    def has_expired(self) -> bool:
+        """Tell whether it is a plan that can no longer be confirmed."""
+        return self.state is State.PLANNED and self.expires_at < time.time()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A record that an operation is for; `source` is the item that a restoring one puts back."""
+    """A record that an operation is for; `size` is that of its content, in bytes."""
 
     kind: str
     locator: bytes
     label: str
     version: str | None = None
     state: str = ItemState.PLANNED
+    size: int = 0
     after: bytes | None = None
-    source: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +195,20 @@ class Operations:
             self.append(identity, plan.items)
         return identity
 
+    def take_from_trash(self, operation: str, source: str, numbers: Sequence[int] | None) -> int:
+        """Plan to put back what the trash holds of another operation, or records of these numbers.
+
+        Gives how many those are.
+        """
+        chosen = "" if numbers is None else " AND number IN (SELECT value FROM json_each(:numbers))"
+        return self.journal.write(
+            "INSERT INTO items (operation, number, kind, locator, label, version, state, size,"  # noqa: S608 - ours
+            " source_operation, source_number)"
+            " SELECT :operation, row_number() OVER (ORDER BY number), kind, locator, label,"
+            f" version, 'planned', size, operation, number FROM items WHERE {_IN_TRASH}{chosen}",
+            {"operation": operation, "source": source, "numbers": json.dumps(numbers)},
+        )
+
     def append(self, operation: str, items: Sequence[Planned]) -> list[Item]:
         """Add records to an operation, and give them as items."""
         with self.journal.transaction():
@@ -170,12 +218,12 @@ class Operations:
             )
             first = last["number"] + 1
             self.journal.write_many(
-                "INSERT INTO items (operation, number, kind, locator, label, version, state, after,"
-                " source_operation, source_number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO items (operation, number, kind, locator, label, version, state, size,"
+                " after) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         *(operation, number, item.kind, item.locator, item.label, item.version),
-                        *(item.state, item.after, *(item.source or (None, None))),
+                        *(item.state, item.size, item.after),
                     )
                     for number, item in enumerate(items, start=first)
                 ],
@@ -186,6 +234,32 @@ class Operations:
         """Give an operation, None where there is none."""
         row = self.journal.row("SELECT * FROM operations WHERE id = ?", [operation])
         return None if row is None else Operation.of(row)
+
+    def begin(self, operation: str, *, state: State) -> bool:
+        """Let an operation in this state run; False where it is in another, or has expired."""
+        now = time.time()
+        begun = self.journal.write(
+            "UPDATE operations SET state = 'running', begun_at = coalesce(begun_at, :now),"
+            " ended_at = NULL WHERE id = :id AND state = :state"
+            " AND (state <> 'planned' OR planned_at >= :oldest)",
+            {"id": operation, "state": state, "now": now, "oldest": now - PLAN_SECONDS},
+        )
+        return begun == 1
+
+    def end(self, operation: str, *, state: State, problem: str | None = None) -> bool:
+        """Note that an operation in this state has ended for good; False where it is in another."""
+        ended = self.journal.write(
+            "UPDATE operations SET state = 'done', ended_at = ?, problem = ?"
+            " WHERE id = ? AND state = ?",
+            [time.time(), problem, operation, state],
+        )
+        return ended == 1
+
+    def add_note(self, operation: str, note: str) -> None:
+        """Add a sentence for whoever reads of an operation, one of a few."""
+        found = self.find(operation)
+        if found is not None and note not in found.notes and len(found.notes) < _MOST_NOTES:
+            self.change(operation, notes=json.dumps([*found.notes, note]))
 
     def change(self, operation: str, **columns: Any) -> None:
         """Set columns of an operation."""
@@ -203,43 +277,72 @@ class Operations:
         condition = "operation = :operation AND number = :number"
         _set(self.journal, "containers", condition, columns, place)
 
+    def put_container_back(self, operation: str, container: Row) -> None:
+        """Note that a container that an operation had removed is there again."""
+        self.journal.write(
+            "UPDATE containers SET state = 'put back'"
+            " WHERE operation = ? AND kind = ? AND name = ?",
+            [operation, container["kind"], container["name"]],
+        )
+
     def items(self, operation: str, *, above: int = 0, limit: int) -> list[Item]:
         """Give records of an operation in order, after the number given."""
         return self.journal.rows(
-            "SELECT operation, number, kind, locator, label, version, state, batch, kept_at,"
-            " undone_by, source_operation, source_number, content IS NOT NULL AS in_trash"
+            f"SELECT {_PLAIN_COLUMNS}, content IS NOT NULL AND {_RESTORABLE} AS in_trash"  # noqa: S608 - ours
             " FROM items WHERE operation = ? AND number > ? ORDER BY number LIMIT ?",
             [operation, above, limit],
         )
 
-    def portions(self, operation: str, state: str, at_once: int) -> Iterator[list[Item]]:
-        """Give the records in one state, a portion at a time, each of one kind; with blobs.
+    def portions(
+        self, operation: str, state: str, *, at_once: int, size: int
+    ) -> Iterator[list[Item]]:
+        """Give the records in one state, a portion at a time.
 
-        What the caller does to a portion may put its records into another state.
+        A portion is of one kind, and of no more bytes than `size`, but for a record that has more.
+        What the caller does to it may put its records into another state. `after` is with them.
         """
         above = 0
         while True:
             rows = self.journal.rows(
-                "SELECT * FROM items WHERE operation = ? AND state = ? AND number > ?"
-                " ORDER BY number LIMIT ?",
+                f"SELECT {_PLAIN_COLUMNS}, after FROM items"  # noqa: S608 - ours
+                " WHERE operation = ? AND state = ? AND number > ? ORDER BY number LIMIT ?",
                 [operation, state, above, at_once],
             )
             if not rows:
                 return
-            portion = [row for row in rows if row["kind"] == rows[0]["kind"]]
+            sizes = accumulate(row["size"] for row in rows)
+            portion = [
+                row
+                for row, together in zip(rows, sizes, strict=True)
+                if row is rows[0] or (row["kind"] == rows[0]["kind"] and together <= size)
+            ]
             above = portion[-1]["number"]
             yield portion
 
-    def unsettled(self, operation: str) -> dict[str, list[Item]]:
-        """Give the records whose consequences may not be settled, by batch; with blobs."""
+    def unsettled(self, operation: str) -> list[list[Item]]:
+        """Give the records whose aftermath is not over, batch by batch; with blobs."""
         batches: dict[str, list[Item]] = {}
         for row in self.journal.rows(
-            "SELECT * FROM items WHERE operation = ? AND settled = 0 AND state = 'done'"
+            "SELECT * FROM items WHERE operation = ? AND aftermath IN ('due', 'settled')"
             " ORDER BY number",
             [operation],
         ):
             batches.setdefault(row["batch"], []).append(row)
-        return batches
+        return list(batches.values())
+
+    def in_flight(self, operation: str) -> bool:
+        """Tell whether it is open what became of a record, or of what others say of it."""
+        row = self.journal.row(
+            "SELECT 1 FROM items WHERE operation = ?"
+            " AND (state = 'kept' OR aftermath IN ('due', 'settled')) LIMIT 1",
+            [operation],
+        )
+        return row is not None
+
+    def kinds(self, operation: str) -> set[str]:
+        """Name the kinds of an operation's records."""
+        rows = self.journal.rows("SELECT DISTINCT kind FROM items WHERE operation = ?", [operation])
+        return {row["kind"] for row in rows}
 
     def item(self, operation: str, number: int) -> Item | None:
         """Give one record of an operation; with blobs."""
@@ -247,56 +350,76 @@ class Operations:
             "SELECT * FROM items WHERE operation = ? AND number = ?", [operation, number]
         )
 
-    def keep(self, items: Sequence[Item], snapshots: Sequence[Snapshot], batch: str) -> None:
-        """Put records into the trash, before anything is done to them."""
+    def sources(self, items: Sequence[Item]) -> list[Item | None]:
+        """Give what each of some records is put back from, with blobs; None where it is gone."""
+        return [self.item(item["source_operation"], item["source_number"]) for item in items]
+
+    def keep(self, items: Sequence[Item], snapshots: Sequence[Snapshot], batch: str) -> list[Item]:
+        """Put records into the trash, before anything is done to them; give them as kept."""
         now = time.time()
+        kept: list[Item] = [
+            {
+                **item,
+                "batch": batch,
+                "kept_at": now,
+                "version": snapshot.version,
+                "size": len(snapshot.content),
+                "content": snapshot.content,
+                "surroundings": snapshot.surroundings,
+            }
+            for item, snapshot in zip(items, snapshots, strict=True)
+        ]
         self.journal.write_many(
-            "UPDATE items SET state = 'kept', batch = ?, kept_at = ?, version = ?, content = ?,"
-            " surroundings = ? WHERE operation = ? AND number = ?",
-            [
-                (
-                    *(batch, now, snapshot.version, snapshot.content, snapshot.surroundings),
-                    *(item["operation"], item["number"]),
-                )
-                for item, snapshot in zip(items, snapshots, strict=True)
-            ],
+            "UPDATE items SET state = 'kept', batch = :batch, kept_at = :kept_at,"
+            " version = :version, size = :size, content = :content, surroundings = :surroundings"
+            " WHERE operation = :operation AND number = :number",
+            kept,
         )
+        return kept
 
     def mark(self, items: Sequence[Item], states: Sequence[str], **columns: Any) -> None:
         """Note what became of records, and set columns of them all.
 
-        What was kept of a record that stays as it is leaves the trash.
+        What was kept of a record that certainly stays as it is leaves the trash. Of one that is
+        gone it stays there: it may have been us after all, by an order that came late.
         """
         more = "".join(f", {name} = :{name}" for name in columns)
-        stays = {Outcome.CHANGED, Outcome.MISSING, Outcome.EXPIRED, ItemState.PLANNED}
+        places: dict[str, list[dict[str, Any]]] = {}
+        for item, state in zip(items, states, strict=True):
+            place = {"operation": item["operation"], "number": item["number"], "state": state}
+            places.setdefault(state, []).append(place | columns)
         with self.journal.transaction():
-            for item, state in zip(items, states, strict=True):
-                place = {"operation": item["operation"], "number": item["number"], "state": state}
-                emptied = ", content = NULL, surroundings = NULL" if state in stays else ""
-                self.journal.write(
+            for state, rows in places.items():
+                emptied = ", content = NULL, surroundings = NULL" if state in _STAYS else ""
+                self.journal.write_many(
                     f"UPDATE items SET state = :state{more}{emptied}"  # noqa: S608 - names are ours
                     " WHERE operation = :operation AND number = :number",
-                    place | columns,
+                    rows,
                 )
 
-    def take_out(self, items: Sequence[Item], *, undone_by: str) -> None:
-        """Take records out of the trash that were put back."""
+    def set_aftermath(self, items: Sequence[Item], aftermath: Aftermath) -> None:
+        """Note how far other records have been told of these."""
         self.journal.write_many(
-            "UPDATE items SET content = NULL, surroundings = NULL, after = NULL, undone_by = ?"
-            " WHERE operation = ? AND number = ?",
-            [(undone_by, item["operation"], item["number"]) for item in items],
+            "UPDATE items SET aftermath = ? WHERE operation = ? AND number = ?",
+            [(aftermath, item["operation"], item["number"]) for item in items],
         )
 
-    def restorable(self, operation: str, numbers: Sequence[int] | None) -> list[Item]:
-        """Give the records of an operation that the trash holds, or those of certain numbers."""
-        rows = self.journal.rows(
-            "SELECT operation, number, kind, locator, label, version FROM items"
-            " WHERE operation = ? AND content IS NOT NULL AND state IN ('done', 'unclear')"
-            " ORDER BY number",
-            [operation],
-        )
-        chosen = None if numbers is None else set(numbers)
-        return rows if chosen is None else [row for row in rows if row["number"] in chosen]
+    def take_out(self, items: Sequence[Item], *, undone_by: str) -> None:
+        """Take records out of the trash that were put back.
+
+        What was kept of one of which nobody knows whether it had gone by us stays there.
+        """
+        with self.journal.transaction():
+            for emptied, certain in (("content = NULL, surroundings = NULL, ", True), ("", False)):
+                self.journal.write_many(
+                    f"UPDATE items SET {emptied}undone_by = ?"  # noqa: S608 - ours
+                    " WHERE operation = ? AND number = ?",
+                    [
+                        (undone_by, item["operation"], item["number"])
+                        for item in items
+                        if (item["state"] == Outcome.DONE) is certain
+                    ],
+                )
 
     def states(self, operation: str) -> dict[str, int]:
         """Count the records of an operation by what became of them."""
@@ -306,14 +429,27 @@ class Operations:
         )
         return {row["state"]: row["number"] for row in rows}
 
+    def size(self, operation: str) -> int:
+        """Add up the bytes of an operation's records."""
+        [row] = self.journal.rows(
+            "SELECT coalesce(sum(size), 0) AS size FROM items WHERE operation = ?", [operation]
+        )
+        return int(row["size"])
+
     def in_trash(self, operation: str) -> int:
         """Count the records of an operation that can be put back."""
         [row] = self.journal.rows(
-            "SELECT count(*) AS number FROM items WHERE operation = ? AND content IS NOT NULL"
-            " AND state IN ('done', 'unclear')",
-            [operation],
+            f"SELECT count(*) AS number FROM items WHERE {_IN_TRASH}",  # noqa: S608 - ours
+            {"source": operation},
         )
         return int(row["number"])
+
+    def put_back_by(self, operation: str) -> str | None:
+        """Name the operation that is putting records of another back."""
+        row = self.journal.row(
+            "SELECT id FROM operations WHERE state = 'running' AND undoes = ?", [operation]
+        )
+        return None if row is None else str(row["id"])
 
     def listed(self, before: tuple[float, str] | None, limit: int) -> list[Operation]:
         """Give operations, the newest first, before a time and id."""
@@ -327,30 +463,44 @@ class Operations:
             )
         ]
 
-    def unfinished(self) -> list[Operation]:
-        """Give the operations that were running when the process ended."""
-        rows = self.journal.rows("SELECT * FROM operations WHERE state = ?", [State.RUNNING])
+    def in_state(self, state: State) -> list[Operation]:
+        """Give the operations in a state, the oldest first."""
+        rows = self.journal.rows(
+            "SELECT * FROM operations WHERE state = ? ORDER BY planned_at, id", [state]
+        )
         return [Operation.of(row) for row in rows]
 
     def purge(self) -> int:
-        """Empty the trash of what is older than seven days, and forget plans that have expired.
+        """Forget plans that have expired, and operations that ended more than seven days ago.
 
-        Gives how many records were taken out.
+        Those are not forgotten of which one that is not at its end puts records back. Gives how
+        many were forgotten.
         """
         now = time.time()
-        with self.journal.transaction():
-            self.journal.write(
-                "DELETE FROM operations WHERE state = 'planned' AND planned_at < ?",
-                [now - PLAN_SECONDS],
-            )
-            purged = self.journal.write(
-                "UPDATE items SET content = NULL, surroundings = NULL, after = NULL"
-                " WHERE content IS NOT NULL AND kept_at < ? AND operation NOT IN"
-                " (SELECT id FROM operations WHERE state IN ('running', 'interrupted'))",
-                [now - TRASH_SECONDS],
-            )
-        self.journal.rows("PRAGMA incremental_vacuum")
-        return purged
+        old = self.journal.rows(
+            "SELECT id FROM operations WHERE (state = 'planned' AND planned_at < ?)"
+            " OR (state = 'done' AND ended_at < ? AND id NOT IN (SELECT undoes FROM operations"
+            " WHERE undoes IS NOT NULL AND state IN ('running', 'interrupted')))",
+            [now - PLAN_SECONDS, now - TRASH_SECONDS],
+        )
+        for row in old:
+            self._forget(row["id"])
+        return len(old)
+
+    def shrink(self) -> None:
+        """Give the space back to the disk that is no longer used, a little at a time."""
+        while self.journal.rows("PRAGMA freelist_count")[0]["freelist_count"]:
+            self.journal.rows(f"PRAGMA incremental_vacuum({_VACUUMED_AT_ONCE})")
+
+    def _forget(self, operation: str) -> None:
+        """Remove an operation, in portions, so that nobody waits long for the journal."""
+        while self.journal.write(
+            "DELETE FROM items WHERE operation = :id AND number IN"
+            " (SELECT number FROM items WHERE operation = :id ORDER BY number LIMIT :most)",
+            {"id": operation, "most": _FORGOTTEN_AT_ONCE},
+        ):
+            pass
+        self.journal.write("DELETE FROM operations WHERE id = ?", [operation])
 
 
 def clean(text: str) -> str:
@@ -361,6 +511,11 @@ def clean(text: str) -> str:
 def snapshot_of(item: Item) -> Snapshot:
     """Give what is kept of a record; `item` with blobs."""
     return Snapshot(item["locator"], item["content"], item["surroundings"])
+
+
+def edited(item: Item) -> Snapshot:
+    """Give what a record became by an edit; `item` with blobs."""
+    return Snapshot(item["locator"], item["after"], item["surroundings"] or b"")
 
 
 def _set(

@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import re
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, abort, g, redirect, request, url_for
@@ -15,6 +17,7 @@ from kato_exporter.browser.exports import Export, Row
 from kato_exporter.browser.keys import encode_key
 from kato_exporter.browser.links import this_page
 from kato_exporter.browser.records.desk import Desk, RefusedError
+from kato_exporter.browser.records.journal import JournalError
 from kato_exporter.browser.records.operations import (
     PLAN_SECONDS,
     TRASH_SECONDS,
@@ -22,10 +25,12 @@ from kato_exporter.browser.records.operations import (
     Operation,
     State,
 )
+from kato_exporter.browser.records.removal import REMOVED
 from kato_exporter.browser.users import current_user
 
 _EXPORTED_AT_ONCE = 1_000
 _MOST_ROWS = 2**53
+_NUMBER = re.compile("[0-9]{1,15}")
 
 
 def records_pages(desk: Desk, *, page_rows: int) -> Blueprint:
@@ -49,8 +54,12 @@ def records_pages(desk: Desk, *, page_rows: int) -> Blueprint:
 
     @pages.app_errorhandler(RefusedError)
     def refused(error: RefusedError) -> Response:
-        facts = {"status": error.status, "error": "Refused", "reason": str(error), "retry": False}
-        return answer("error.html", facts, status=error.status)
+        return _failure(error.status, "Refused", str(error))
+
+    @pages.app_errorhandler(JournalError)
+    def not_kept(error: JournalError) -> Response:
+        reason = f"The trash and the audit log cannot be used, so nothing was done: {error}"
+        return _failure(HTTPStatus.SERVICE_UNAVAILABLE, "Not kept", reason)
 
     return pages
 
@@ -65,7 +74,7 @@ def _add_reading(pages: Blueprint, desk: Desk, page_rows: int) -> None:
         shown, more = listed[:page_rows], len(listed) > page_rows
         last = shown[-1] if more else None
         facts = {
-            "operations": [_summary(desk, operation) for operation in shown],
+            "operations": [_summary(desk, desk.stands(operation)) for operation in shown],
             "kept_days": TRASH_SECONDS // 86_400,
             "next": last and this_page(before=encode_key([last.planned_at, last.id])),
         }
@@ -82,16 +91,12 @@ def _add_reading(pages: Blueprint, desk: Desk, page_rows: int) -> None:
             "digest": found.digest,
             "confirmable_until": found.expires_at if found.state is State.PLANNED else None,
             "notes": found.notes,
-            "containers": [
-                {name: row[name] for name in ("kind", "name", "state")}
-                for row in operations.containers(identity)
-            ],
             "records": [_record(desk, item) for item in shown],
             "next": this_page(above=str(shown[-1]["number"])) if more else None,
         }
         export = Export(
             name=f"operation-{identity}",
-            columns=("number", "kind", "record", "state", "version"),
+            columns=("number", "kind", "record", "state", "version", "bytes"),
             rows=lambda: _all_records(desk, identity),
         )
         return answer("records/operation.html", facts, export=export)
@@ -103,10 +108,7 @@ def _add_writing(pages: Blueprint, desk: Desk) -> None:
         user, client = current_user(), g.client
         if container := request.form.get("container"):
             removed = [(container, request.form.get("name", ""))]
-            removed += [
-                (kind, name)
-                for kind, name in (each.split(":", 1) for each in request.form.getlist("with"))
-            ]
+            removed += [_container(text) for text in request.form.getlist("with")]
             typed = request.form.get("typed", "").strip()
             return _to(desk.plan_removal(removed, typed, user, client))
         locators = [_locator(text) for text in request.form.getlist("locator")]
@@ -119,15 +121,17 @@ def _add_writing(pages: Blueprint, desk: Desk) -> None:
 
     @pages.post("/operations/<identity>/resume")
     def resume(identity: str) -> AnyResponse:
-        desk.resume(identity, current_user())
+        desk.resume(identity, current_user(), g.client)
         return _to(identity)
 
     @pages.post("/operations/<identity>/restore")
     def restore(identity: str) -> AnyResponse:
         texts = request.form.getlist("number")
-        if not all(text.isascii() and text.isdecimal() for text in texts):
+        if not all(_NUMBER.fullmatch(text) for text in texts):
             abort(400, "A number of a record is not a number; load the page again.")
         numbers = [int(text) for text in texts] if "some" in request.form else None
+        if numbers == []:
+            abort(400, "No record was chosen; choose one or more.")
         return _to(desk.restore(identity, numbers, current_user(), g.client))
 
 
@@ -161,22 +165,36 @@ def _locator(text: str) -> bytes:
         return abort(400, "A chosen record is not spelled as our pages do; load the page again.")
 
 
+def _container(text: str) -> tuple[str, str]:
+    kind, colon, name = text.partition(":")
+    return (kind, name) if colon else abort(400, "with: give a kind and a name, kind:name")
+
+
 def _position(key: list[Any] | None) -> tuple[float, str] | None:
     match key:
         case None:
             return None
-        case [float() | int() as moment, str() as identity]:
-            return float(moment), identity
+        case [float() as moment, str() as identity]:
+            return moment, identity
         case _:
             return abort(400, "before: it comes from a link to a next page; begin at the first.")
 
 
 def _existing(desk: Desk, identity: str) -> Operation:
     found = desk.operations.find(identity)
-    if found is None:
-        minutes = PLAN_SECONDS // 60
-        abort(404, f"There is no such operation. A preview is forgotten after {minutes} minutes.")
-    return found
+    if found is None or found.has_expired:
+        minutes, days = PLAN_SECONDS // 60, TRASH_SECONDS // 86_400
+        abort(
+            404,
+            f"There is no such operation. A preview is forgotten after {minutes} minutes, and what "
+            f"was done after {days} days, but for the audit log.",
+        )
+    return desk.stands(found)
+
+
+def _failure(status: int, error: str, reason: str) -> Response:
+    facts = {"status": status, "error": error, "reason": reason, "retry": False}
+    return answer("error.html", facts, status=status)
 
 
 def _to(identity: str) -> AnyResponse:
@@ -184,8 +202,11 @@ def _to(identity: str) -> AnyResponse:
 
 
 def _summary(desk: Desk, operation: Operation) -> dict[str, Any]:
+    containers = desk.operations.containers(operation.id)
     states = desk.operations.states(operation.id)
     ended = operation.state in (State.DONE, State.INTERRUPTED)
+    in_trash = desk.operations.in_trash(operation.id)
+    removed = [row for row in containers if row["state"] == REMOVED]
     return {
         "id": operation.id,
         "action": operation.action,
@@ -200,9 +221,13 @@ def _summary(desk: Desk, operation: Operation) -> dict[str, Any]:
         "ended_at": operation.ended_at,
         "records": sum(states.values()),
         "states": states,
-        "in_trash": desk.operations.in_trash(operation.id),
-        "undoable": ended and operation.action is not Action.RESTORE,
-        "kept_until": operation.begun_at and operation.begun_at + TRASH_SECONDS,
+        "bytes": desk.operations.size(operation.id),
+        "in_trash": in_trash,
+        "containers": [
+            {name: row[name] for name in ("kind", "name", "state")} for row in containers
+        ],
+        "undoable": ended and operation.action is not Action.RESTORE and bool(in_trash or removed),
+        "kept_until": operation.ended_at and operation.ended_at + TRASH_SECONDS,
         "seconds": operation.begun_at and (operation.ended_at or time.time()) - operation.begun_at,
     }
 
@@ -215,6 +240,7 @@ def _record(desk: Desk, item: Row) -> dict[str, Any]:
         "path": desk.path(item),
         "state": item["state"],
         "version": item["version"],
+        "bytes": item["size"],
         "in_trash": bool(item["in_trash"]),
         "undone_by": item["undone_by"],
     }
