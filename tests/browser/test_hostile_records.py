@@ -12,8 +12,16 @@ from support.crawling import Found, crawl
 
 LARGEST_PAGE = 1_000_000
 WHOLE = {
-    **{"html > body > main h1": 1, "html > body > footer.bottom": 1, "script": 1, "form.who": 1},
-    **{"img": 0, "iframe": 0, "object": 0, "embed": 0, "base": 0, "main [style]": 0},
+    "html > body > main h1": 1,
+    "html > body > footer.bottom": 1,
+    "form.who": 1,
+    "script": 1,
+    "main [style]": 0,
+    "img": 0,
+    "iframe": 0,
+    "object": 0,
+    "embed": 0,
+    "base": 0,
 }
 """How many elements of a kind a page has, however hostile what it shows is."""
 

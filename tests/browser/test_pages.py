@@ -18,6 +18,8 @@ FAILURES: dict[str, int] = {
     "/sessions?sort=upwards": HTTPStatus.BAD_REQUEST,
 }
 
+pytestmark = pytest.mark.timeout(300)
+
 EMPTY = ("/sessions?node=nobody", "/kb?prefix=nobody", "/redis/keys?match=nobody", "/qdrant?q=no")
 
 

@@ -198,17 +198,18 @@ def test_names_that_no_url_carries_are_shown_without_a_link() -> None:
     """A hostile server may give any."""
     names = ["..", "a/b", "\ud800", "<img src=x onerror=a>", f"x{RTL}y", "{{7*7}}"]
     answers = Answers(whole())
-    for name in names:
-        answers.by_path["/collections"] = Answer.of({"result": {"collections": [{"name": name}]}})
-        with on_answers(answers) as browser:
+    with on_answers(answers) as browser:
+        for name in names:
+            listed = {"result": {"collections": [{"name": name}]}}
+            answers.by_path["/collections"] = Answer.of(listed)
             found = facts(browser, "/qdrant")
             shown = page(browser, "/qdrant")
-        assert 1 == len(found["collections"])
-        assert "<img" not in shown
-        assert RTL not in shown
-        assert "49" not in shown
-        linked = 'class="row"' in shown
-        assert (name not in ("..", "a/b", "\ud800")) == linked
+            assert 1 == len(found["collections"])
+            assert "<img" not in shown
+            assert RTL not in shown
+            assert "49" not in shown
+            linked = 'class="row"' in shown
+            assert (name not in ("..", "a/b", "\ud800")) == linked
 
 
 def test_points_are_paged_by_cursor_and_exported_whole(client: QdrantClient) -> None:
@@ -616,7 +617,7 @@ def test_any_json_in_place_of_an_answer_gives_a_page_or_an_error() -> None:
     row = json.loads(whole()[f"/collections/{NAME}/points"].body)["result"][0]
     parts = ["id", "payload", "vector", "score"]
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(st.sampled_from(sorted(whole())), st.sampled_from(parts), ANY_JSON, st.booleans())
     def holds(path: str, part: str, odd: Any, inside: bool) -> None:  # noqa: FBT001 - a case
         answers.by_path = whole()

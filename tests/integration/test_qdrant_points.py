@@ -1,7 +1,8 @@
 """Points of Qdrant, on the stub of Qdrant and on laid down answers. No real Qdrant is had."""
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import unquote
@@ -406,6 +407,35 @@ def test_a_name_is_one_segment_of_the_path(name: str) -> None:
     before, collections, segment, points = path.split("/")
     assert ("", "collections", "points?timeout=20") == (before, collections, points)
     assert name == unquote(segment)
+
+
+def test_questions_on_points_have_a_time_limit_of_their_own(client: QdrantClient) -> None:
+    """A search may take longer than what costs nothing."""
+    client.upsert(NAME, [PointStruct(id=1, vector=ONE)])
+    app = qdrant_stub(client)
+
+    def slow(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        time.sleep(0.6)
+        return app(environ, start)
+
+    with (
+        serving(slow) as port,
+        closing(
+            QdrantStore(f"http://{LOOPBACK}:{port}", timeout=0.3, query_timeout=TIMEOUT)
+        ) as store,
+    ):
+        assert [1] == ids(page(store))
+        with pytest.raises(StoreError, match=r"no answer within 0\.3 s"):
+            store.describe(NAME, soon())
+    with (
+        serving(slow) as port,
+        closing(
+            QdrantStore(f"http://{LOOPBACK}:{port}", timeout=TIMEOUT, query_timeout=0.3)
+        ) as store,
+    ):
+        assert (NAME,) == store.collections(soon())
+        with pytest.raises(StoreError, match=r"no answer within 0\.3 s"):
+            page(store)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Sessions read straight from a real Valkey 9 and a real Redis 7."""
 
 import json
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -124,6 +125,18 @@ def test_every_session_is_on_one_page(server: RedisServer, records: SessionRecor
     assert there == set(keys(*pages))
     assert len(there) == len(keys(*pages))
     assert all(50 <= len(page.sessions) <= 150 for page in pages[:-1])
+
+
+def test_a_page_has_few_sessions_more_than_asked(
+    server: RedisServer, records: SessionRecords
+) -> None:
+    """Among as many other keys, too: what a page lacks is not scanned for with a large step."""
+    put_others(server, 3_000)
+    for number in range(3_000):
+        put(server, number)
+    sizes = [len(page.sessions) for page in walk(records, size=50)[:-1]]
+
+    assert 50 <= statistics.mean(sizes) <= 58
 
 
 def test_an_empty_database_has_one_empty_page(records: SessionRecords) -> None:

@@ -39,6 +39,7 @@ PASSWORD = "correct horse battery staple"
 
 _COMMAND = (sys.executable, "-m", "kato_exporter", "browse")
 _NO_PAGES = {"/static/<path:filename>", "/-/healthy", "/metrics", "/login"}
+_NOT_HERE = {"/trash", "/audit"}  # these browsers have no directory to keep them in
 _START_SECONDS = 20.0
 _END_SECONDS = 15.0
 
@@ -132,7 +133,7 @@ class Site:
     def rules(self) -> set[str]:
         """The rules of its pages: what a reader who is signed in can ask for with GET."""
         rules = {each.rule for each in self.url_map.iter_rules() if "GET" in (each.methods or ())}
-        return rules - _NO_PAGES
+        return rules - _NO_PAGES - _NOT_HERE
 
     def reader(self, *, theme: Theme = "light", width: int = 1280, script: bool = True) -> Reader:
         """Open a window for somebody who is signed in; the caller closes it."""

@@ -101,7 +101,8 @@ def _fill_redis(redis: Redis) -> None:
     for name in names:
         redis.set(b"string:" + name, name)
     redis.set("large", large)
-    redis.hset("hash", mapping=dict.fromkeys(names, large) | {name: name for name in names[1:]})
+    fields: dict[Any, Any] = {**dict.fromkeys(names, large), **{name: name for name in names[1:]}}
+    redis.hset("hash", mapping=fields)
     redis.rpush("list", *names, large)
     redis.sadd("set", *names, large)
     redis.zadd("zset", {name: (-1) ** place * float("inf") for place, name in enumerate(names)})

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kato_exporter.browser.vector_picture import vector_picture
@@ -229,6 +229,7 @@ def test_vectors_are_read_by_their_shape(vector: Any, expected: tuple[PointVecto
     assert expected == rows.points[0].vectors
 
 
+@settings(max_examples=40)
 @given(ANY_JSON)
 def test_any_answer_is_read_or_left(found: Any) -> None:
     """Nothing raises, and no score is anything but a finite number."""
@@ -240,6 +241,7 @@ def test_any_answer_is_read_or_left(found: Any) -> None:
                 assert point.score is None or math.isfinite(point.score)
 
 
+@settings(max_examples=40)
 @given(ANY_JSON, ANY_JSON, ANY_JSON, ANY_JSON)
 def test_a_point_of_anything_is_a_point(
     identity: Any, payload: Any, vector: Any, score: Any

@@ -38,7 +38,8 @@ def answer(
             abort(400, f"format={form}: only listings have it; give html or json")
         body = stream(export, form, most_rows=current_app.config[EXPORT_ROWS])
         response = Response(body, content_type=f"{_STREAMED[form]}; charset=utf-8")
-        response.headers.set("Content-Disposition", "attachment", filename=f"{export.name}.{form}")
+        name = _NOT_IN_FILE_NAMES.sub("_", export.name)[:_LONGEST_FILE_NAME]
+        response.headers.set("Content-Disposition", "attachment", filename=f"{name}.{form}")
         return response
     if form == "json":
         text = json.dumps(plain(facts), ensure_ascii=False, allow_nan=False)

@@ -38,6 +38,7 @@ from kato_exporter.stores.qdrant_answers import (
     PointVector,
     VectorKind,
 )
+from kato_exporter.stores.qdrant_content import Place
 from kato_exporter.stores.qdrant_names import PointId, point_id
 from kato_exporter.stores.qdrant_points import Match
 
@@ -79,6 +80,7 @@ def qdrant_pages(store: QdrantStore, *, page_rows: int) -> Blueprint:
         return {
             "vector_picture": vector_picture,
             "copyable": _copyable,
+            "locator": lambda collection, point: Place(collection, point).locator,
             "linkable": _linkable,
             "spellable": _spellable,
         }
@@ -109,12 +111,12 @@ def qdrant_pages(store: QdrantStore, *, page_rows: int) -> Blueprint:
             found = _sought_point(sought)
             form = request.args.get("format")
             return redirect(url_for(".point", collection=collection, point=found, format=form))
-        match = _match()
+        match = match_argument()
         start = _point_argument("after")
         deadline = Deadline.after(_PAGE_SECONDS)
         with (
-            _missing(f"There is no collection {collection} in Qdrant."),
-            _refused_filter(match),
+            missing(f"There is no collection {collection} in Qdrant."),
+            refused_filter(match),
         ):
             description = store.describe(collection, deadline)
             page = store.points.page(
@@ -140,9 +142,9 @@ def qdrant_pages(store: QdrantStore, *, page_rows: int) -> Blueprint:
 
     @pages.get("/qdrant/<collection>/points/<point>")
     def point(collection: str, point: str) -> Response:
-        wanted = _point(point)
+        wanted = point_of_path(point)
         deadline = Deadline.after(_PAGE_SECONDS)
-        with _missing(f"There is no point {wanted} in the collection {collection}, or no more."):
+        with missing(f"There is no point {wanted} in the collection {collection}, or no more."):
             found = store.points.point(collection, wanted, deadline)
         kinds, notices = _kinds(store, collection, deadline)
         facts = {
@@ -158,11 +160,11 @@ def qdrant_pages(store: QdrantStore, *, page_rows: int) -> Blueprint:
 
     @pages.get("/qdrant/<collection>/points/<point>/similar")
     def similar(collection: str, point: str) -> Response:
-        wanted = _point(point)
+        wanted = point_of_path(point)
         limit = integer_argument("limit", default=_DEFAULT_SIMILAR, least=5, most=100)
         deadline = Deadline.after(_PAGE_SECONDS)
         gone = f"There is no point {wanted} in the collection {collection}, or no more."
-        with _missing(gone):
+        with missing(gone):
             own = store.points.point(collection, wanted, deadline)
             kinds = store.describe(collection, deadline).kinds
         comparable = _comparable(own.point, own.cut, kinds)
@@ -180,7 +182,7 @@ def qdrant_pages(store: QdrantStore, *, page_rows: int) -> Blueprint:
             "notices": [],
         }
         if chosen is not None:
-            with _missing(gone):
+            with missing(gone):
                 found = store.points.similar(
                     collection,
                     wanted,
@@ -333,7 +335,8 @@ def _sought_point(sought: str) -> PointId:
     return refuse("id", sought, right) if found is None else found
 
 
-def _point(spelled: str) -> PointId:
+def point_of_path(spelled: str) -> PointId:
+    """Read the id in a path; 404 for what is none."""
     found = point_id(spelled)
     if found is None:
         abort(404, f"No point is called {spelled[:100]}: an id is an integer or a UUID.")
@@ -358,7 +361,7 @@ def _match_facts() -> Facts:
     }
 
 
-def _match() -> Match | None:
+def match_argument() -> Match | None:
     """Read the condition on payloads; whatever stands in it is a value, never an operator."""
     facts = _match_facts()
     key, value = facts["key"], facts["value"]
@@ -379,7 +382,7 @@ def _integer(value: str) -> int:
 
 
 @contextmanager
-def _missing(sentence: str) -> Iterator[None]:
+def missing(sentence: str) -> Iterator[None]:
     """Say that what was asked for is not there, where Qdrant says so."""
     try:
         yield
@@ -390,7 +393,7 @@ def _missing(sentence: str) -> Iterator[None]:
 
 
 @contextmanager
-def _refused_filter(match: Match | None) -> Iterator[None]:
+def refused_filter(match: Match | None) -> Iterator[None]:
     """Say that the condition is at fault, where Qdrant refuses a question that has one."""
     try:
         yield

@@ -16,6 +16,10 @@ class Deadline:
         """Give the deadline that many seconds from now."""
         return cls(time.monotonic() + seconds)
 
+    def within(self, seconds: float) -> Self:
+        """Give this deadline, or the one that many seconds from now where that is sooner."""
+        return type(self)(min(self.at, self.after(seconds).at))
+
     @property
     def remaining(self) -> float:
         """Seconds left, never below 0."""

@@ -141,7 +141,7 @@ class JsonApi:
         body: bytes | None,
         deadline: Deadline,
     ) -> Any:
-        deadline = Deadline(min(deadline.at, Deadline.after(self._timeout).at))
+        deadline = deadline.within(self._timeout)
         headers = {} if body is None else {"Content-Type": "application/json"}
         with (
             self._errors(deadline.remaining),

@@ -10,7 +10,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from kato_exporter.kato.knowledge import METADATA
+from kato_exporter.kato.knowledge import METADATA, SYSTEM_DATABASES
 from kato_exporter.stores.bson_elements import BsonType, BsonValue, field_of
 from kato_exporter.stores.bson_parts import int_of
 from kato_exporter.stores.errors import QueryError
@@ -118,7 +118,7 @@ class KnowledgeBaseContainer:
             left = collection_kinds(database)
             if any(not name.startswith("system.") for name in left):
                 return False
-            if left:
+            if left and collections:
                 client.drop_database(self._kb)
         return True
 
@@ -140,14 +140,14 @@ class KnowledgeBaseContainer:
             for collection in wanted:
                 if collection.name not in present:
                     create(database, collection)
-                elif collection.type == COLLECTION:
+                elif collection.validation != present[collection.name].validation:
                     accept_documents(database, collection)
                 create_indexes(database, collection)
         return Outcome.DONE
 
     def _described(self, database: Database[RawBSONDocument]) -> list[DescribedCollection]:
         collections = described(database)
-        if collections:
+        if collections or self._kb in SYSTEM_DATABASES:
             check_knowledge_base(self._kb, [each.name for each in collections])
         return collections
 

@@ -103,11 +103,8 @@ def create(database: Database[RawBSONDocument], collection: DescribedCollection)
 def create_indexes(database: Database[RawBSONDocument], collection: DescribedCollection) -> None:
     """Make the indexes of a collection; those that are there already stay."""
     if collection.indexes:
-        indexes = [
-            (str(n), BsonValue(BsonType.OBJECT, i)) for n, i in enumerate(collection.indexes)
-        ]
-        value = BsonValue(BsonType.ARRAY, document_of(indexes))
-        _command(database, "createIndexes", collection.name, [("indexes", value)])
+        indexes = _array([_with_collation(index) for index in collection.indexes])
+        _command(database, "createIndexes", collection.name, [("indexes", indexes)])
 
 
 def refuse_documents(database: Database[RawBSONDocument], collection: str) -> None:
@@ -156,6 +153,13 @@ def _command(
 ) -> None:
     told = raw(document_of(fields))
     database.command({command: collection, **told, "writeConcern": MAJORITY.document})
+
+
+def _with_collation(index: bytes) -> bytes:
+    """Say that an index without a collation has none, lest it takes its collection's."""
+    fields = dict(elements(index))
+    simple = BsonValue(BsonType.OBJECT, document_of([("locale", text("simple"))]))
+    return document_of({"collation": simple, **fields}.items())
 
 
 def _array(documents: Sequence[bytes]) -> BsonValue:

@@ -28,6 +28,15 @@ class PatternRecords(MongoRecords):
     name = "pattern"
     at_once = 1
 
+    def locator_of(self, kb: str, name: str) -> bytes | None:
+        """Locate a pattern by its name; None where there is none."""
+        if not may_be_database(kb):
+            return None
+        with writing(self._connection) as client:
+            found = primary(client, kb)[PATTERNS].find_one({"name": {"$eq": name}}, {"_id": True})
+        identity = None if found is None else field_of(bytes(found.raw), "_id")
+        return None if identity is None else Place(kb, PATTERNS, identity, name).locator
+
     def check(self, collection: str, kind: str | None) -> None:
         """Raise NotChangeableError for any collection but `patterns_kb`."""
         if collection != PATTERNS:

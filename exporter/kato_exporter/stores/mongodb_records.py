@@ -113,16 +113,9 @@ class MongoRecords:
     def replace(self, snapshot: Snapshot, content: bytes) -> Outcome:
         """Give a document another content with the same `_id`, if it still has this one."""
         place = place_of(snapshot.locator)
-        for each in (content, snapshot.content):
-            _check_content(each)
-            _check_replaceable(each)
+        check_edit(snapshot.content, content)
         if next(elements(content), None) != ("_id", place.identity):
             raise QueryError("the first field has to be the _id, and that cannot be changed")
-        if len(snapshot.content) + len(content) > LARGEST_EDIT:
-            raise QueryError(
-                f"the document before and after has more than {LARGEST_EDIT:,} bytes, more than"
-                " MongoDB takes to compare"
-            )
         with writing(self._connection) as client:
             database = primary(client, place.kb)
             if not self._is_there(database, place.collection):
@@ -308,6 +301,23 @@ def _insert(
     ]
 
 
+def check_edit(before: bytes, after: bytes) -> None:
+    """Raise QueryError where a document cannot become another, or not become itself again."""
+    for content in (before, after):
+        _check_content(content)
+        operators = [name for name, _ in elements(content) if name.startswith("$")]
+        if operators:
+            raise QueryError(
+                f"MongoDB cannot edit a document with a field {operators[0]}, for its name begins"
+                " with $; it can be deleted"
+            )
+    if len(before) + len(after) > LARGEST_EDIT:
+        raise QueryError(
+            f"the document before and after has more than {LARGEST_EDIT:,} bytes, more than"
+            " MongoDB takes to compare"
+        )
+
+
 def _check_content(content: bytes) -> None:
     """Raise QueryError for what MongoDB would not keep as it is."""
     try:
@@ -319,13 +329,3 @@ def _check_content(content: bytes) -> None:
             raise QueryError(
                 f"the field {name} is an empty timestamp, for which MongoDB would write the time"
             )
-
-
-def _check_replaceable(content: bytes) -> None:
-    """Raise QueryError for what MongoDB takes when it is inserted, but not in an edit."""
-    operators = [name for name, _ in elements(content) if name.startswith("$")]
-    if operators:
-        raise QueryError(
-            f"MongoDB cannot edit a document with a field {operators[0]}, for its name begins"
-            " with $; it can be deleted"
-        )

@@ -1,5 +1,7 @@
 """Qdrant, by its REST API: `GET /`, `/collections` and `/collections/NAME`; and its points."""
 
+from typing import Any
+
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.http import JsonApi
@@ -19,21 +21,30 @@ from kato_exporter.stores.store import StoreReport
 class QdrantStore:
     """A Qdrant server, by URL (`http://` or `https://`, perhaps with a prefix).
 
-    `timeout` in seconds bounds every answer. A read-only `api_key` is enough.
+    `timeout` in seconds bounds every answer; that to a question on points `query_timeout` instead,
+    where it is given. A read-only `api_key` is enough.
     """
 
     name = "qdrant"
 
-    def __init__(self, url: str, *, timeout: float, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        query_timeout: float | None = None,
+        api_key: str | None = None,
+    ) -> None:
         self._timeout = timeout
+        patience = timeout if query_timeout is None else query_timeout
         self._api = JsonApi(
             url,
-            timeout=timeout,
+            timeout=max(timeout, patience),
             key=api_key,
             advice="check KATO_QDRANT_API_KEY (--qdrant-api-key)",
             questions=QUESTIONS,
         )
-        self.points = QdrantPoints(self._api, timeout=timeout)
+        self.points = QdrantPoints(self._api, timeout=patience)
 
     @property
     def address(self) -> str:
@@ -57,14 +68,14 @@ class QdrantStore:
 
     def version(self, deadline: Deadline) -> str:
         """Ask `/` for the server's version."""
-        version = text(at(self._api.get("/", deadline), "version"))
+        version = text(at(self._get("/", deadline), "version"))
         if version is None:
             raise QueryError("/: not an answer of Qdrant")
         return version
 
     def collections(self, deadline: Deadline) -> tuple[str, ...]:
         """Ask `/collections` for the names of all."""
-        names = collection_names(self._api.get("/collections", deadline))
+        names = collection_names(self._get("/collections", deadline))
         if names is None:
             raise QueryError("/collections: not a list of collections")
         return names
@@ -72,7 +83,7 @@ class QdrantStore:
     def collection(self, name: str, deadline: Deadline) -> CollectionInfo:
         """Ask `/collections/NAME`; QueryError with code 404 where it is gone."""
         path = collection_path(name)
-        info = collection_info(self._api.get(path, deadline))
+        info = collection_info(self._get(path, deadline))
         if info is None:
             raise QueryError(f"{path}: not a collection")
         return info
@@ -80,7 +91,7 @@ class QdrantStore:
     def describe(self, name: str, deadline: Deadline) -> CollectionDescription:
         """Ask the same for all that the answer has."""
         path = collection_path(name)
-        description = collection_description(self._api.get(path, deadline))
+        description = collection_description(self._get(path, deadline))
         if description is None:
             raise QueryError(f"{path}: not a collection")
         return description
@@ -88,3 +99,6 @@ class QdrantStore:
     def close(self) -> None:
         """Give back every connection."""
         self._api.close()
+
+    def _get(self, path: str, deadline: Deadline) -> Any:
+        return self._api.get(path, deadline.within(self._timeout))

@@ -125,6 +125,19 @@ class QdrantPoints:
             cut=(_NO_PAYLOAD,),
         )
 
+    def ids(
+        self,
+        collection: str,
+        *,
+        most: int,
+        start: PointId | None,
+        match: Match,
+        deadline: Deadline,
+    ) -> tuple[list[PointId], PointId | None]:
+        """Ask for no more than the ids of a page, and the id that the following one begins with."""
+        page = self._page(*(collection, most, start, match, deadline), with_payload=False, cut=())
+        return [point.id for point in page.rows.points], page.next
+
     def point(self, collection: str, point: PointId, deadline: Deadline) -> WholePoint:
         """Ask for a point with payload and vectors; QueryError with code 404 where it is gone.
 
@@ -232,7 +245,8 @@ class QdrantPoints:
     def _post(
         self, collection: str, question: str, body: Mapping[str, Any], deadline: Deadline
     ) -> Any:
-        seconds = max(1, math.ceil(min(self._timeout, deadline.remaining)))
+        deadline = deadline.within(self._timeout)
+        seconds = max(1, math.ceil(deadline.remaining))
         path = f"{collection_path(collection)}/points{question}?timeout={seconds}"
         return self._api.post(path, body, deadline)
 

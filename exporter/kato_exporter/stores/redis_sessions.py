@@ -37,6 +37,7 @@ LARGEST_SHOWN = 4 * 1024 * 1024
 
 _LISTING_SECONDS = 1.0
 _FEWEST_AT_ONCE = 50
+_FEWEST_TO_FILL = 10
 _MOST_AT_ONCE = 1_000
 _ENOUGH_TO_LIST, _ENOUGH_TO_SEARCH = 25, 250
 _TOO_MANY = 4
@@ -144,6 +145,8 @@ class SessionRecords:
             if following == 0 or len(found) >= size or deadline.expired:
                 break
             at_once = _paced(at_once, len(named), enough)
+            if found:
+                at_once = min(at_once, _to_fill(size, len(found), looked_at))
         return SessionPage(
             sessions=list(found.values()),
             cursor=following or None,
@@ -293,6 +296,11 @@ def _paced(at_once: int, found: int, enough: int) -> int:
     if found < enough:
         return min(2 * at_once, _MOST_AT_ONCE)
     return max(at_once // 2, _FEWEST_AT_ONCE) if found > _TOO_MANY * enough else at_once
+
+
+def _to_fill(size: int, found: int, looked_at: int) -> int:
+    """Tell how many keys have what a page lacks if as many of them are found as so far."""
+    return max(looked_at * (size - found) // found, _FEWEST_TO_FILL)
 
 
 def _ttl(life: int) -> float | None:
