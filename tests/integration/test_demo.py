@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from pymongo import MongoClient
@@ -486,6 +488,16 @@ def get(url: str) -> tuple[int, str]:
         connection.close()
 
 
+def signed_in(told: str) -> set[str]:
+    """Sign in to the record browser as the demo tells to; give the stores that answer it."""
+    found = re.fullmatch(r"(\S+)\s+\(user (\S+), password ([^\s;]+)(; .*)?\)", told)
+    assert found is not None, told
+    url, user, password, _ = found.groups()
+    with httpx.Client(auth=(user, password), trust_env=False) as client:
+        stores = client.get(url, params={"format": "json"}).json()["stores"]
+    return {store["store"] for store in stores if store["up"]}
+
+
 def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
     """It tells where its parts are, these work, and after the time given nothing is left.
 
@@ -501,7 +513,8 @@ def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
         exporter, remark = told["exporter"].split(maxsplit=1)
 
         assert [
-            *("exporter", "prometheus", "alertmanager", "redis", "mongodb", "qdrant", "kato-api"),
+            *("exporter", "records", "prometheus", "alertmanager"),
+            *("redis", "mongodb", "qdrant", "kato-api"),
         ] == list(told)
         assert remark == "(9898 is taken)"
         assert "Valkey 9" in told["redis"]
@@ -511,6 +524,7 @@ def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
         api, stub = told["kato-api"].split(maxsplit=1)
         assert stub == "(a stub)"
         assert get(exporter)[0] == 200
+        assert {"redis", "mongodb", "qdrant"} == signed_in(told["records"])
         assert get(told["prometheus"].split()[0] + "/-/ready")[0] == 200
         assert "KatoWatchdog" in get(told["prometheus"].split()[0] + "/api/v1/rules")[1]
         assert "KatoStoreDown" in get(told["prometheus"].split()[0] + "/user/KatoStoreDown.md")[1]
@@ -555,7 +569,6 @@ def test_a_signal_during_start_ends_a_demo(tmp_path: Path) -> None:
         assert "Traceback" not in errors
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("program", "name"), [("/bin/mongod ", "MongoDB"), (" kato_exporter serve", "the exporter")]
 )

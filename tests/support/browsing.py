@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import unquote
 
 import httpx
@@ -35,11 +36,12 @@ from support.waiting import eventually
 
 GRAFANA = "http://grafana.example:3000"
 READER = "reader"
+EDITOR = "editor"
 PASSWORD = "correct horse battery staple"
+"""Of both accounts, of which one only reads."""
 
 _COMMAND = (sys.executable, "-m", "kato_exporter", "browse")
 _NO_PAGES = {"/static/<path:filename>", "/-/healthy", "/metrics", "/login"}
-_NOT_HERE = {"/trash", "/audit"}  # these browsers have no directory to keep them in
 _START_SECONDS = 20.0
 _END_SECONDS = 15.0
 
@@ -51,8 +53,9 @@ class RunningBrowser:
         """Start it; its accounts and what it prints are in the directory."""
         directory.mkdir(exist_ok=True)
         accounts = directory / "accounts.toml"
-        reader = Account(READER, "viewer", hash_password(PASSWORD))
-        accounts.write_text(account_lines(reader), encoding="utf-8")
+        hashed = hash_password(PASSWORD)
+        known = Account(READER, "viewer", hashed), Account(EDITOR, "editor", hashed)
+        accounts.write_text("".join(map(account_lines, known)), encoding="utf-8")
         own = {"KATO_BROWSER_LISTEN": "127.0.0.1:0", "KATO_BROWSER_ACCOUNTS_FILE": str(accounts)}
         self._log = directory / "browser.log"
         with self._log.open("wb") as file:
@@ -121,7 +124,7 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A record browser that serves: to a client that is signed in, and to readers."""
+    """A record browser that serves and writes: to a client, and to readers, who may be editors."""
 
     url: str
     client: httpx.Client
@@ -131,12 +134,12 @@ class Site:
 
     @property
     def rules(self) -> set[str]:
-        """The rules of its pages: what a reader who is signed in can ask for with GET."""
+        """The rules of its pages: what an editor who is signed in can ask for with GET."""
         rules = {each.rule for each in self.url_map.iter_rules() if "GET" in (each.methods or ())}
-        return rules - _NO_PAGES - _NOT_HERE
+        return rules - _NO_PAGES
 
     def reader(self, *, theme: Theme = "light", width: int = 1280, script: bool = True) -> Reader:
-        """Open a window for somebody who is signed in; the caller closes it."""
+        """Open a window for an editor who is signed in; the caller closes it."""
         return Reader(
             *(self.chromium, self.url),
             theme=theme,
@@ -158,10 +161,10 @@ class Site:
         return str(rule.rule)
 
 
-def sign_in(reader: Reader, path: str = "/") -> None:
+def sign_in(reader: Reader, path: str = "/", *, name: str = READER) -> None:
     """Come in by the form to which every page leads."""
     reader.open(path)
-    reader.fill_in(READER, PASSWORD)
+    reader.fill_in(name, PASSWORD)
     reader.page.get_by_role("button", name="Sign out").wait_for()
 
 
@@ -188,27 +191,36 @@ def running_stores(directory: Path) -> Iterator[Stores]:
 
 @contextmanager
 def running_site(directory: Path, chromium: Browser, settings: dict[str, str]) -> Iterator[Site]:
-    """Run a record browser, and sign a reader in."""
-    settings = {"KATO_GRAFANA_URL": GRAFANA, "KATO_BROWSER_PAGE_ROWS": "25", **settings}
+    """Run a record browser that writes, and sign an editor in."""
+    settings = {
+        "KATO_GRAFANA_URL": GRAFANA,
+        "KATO_BROWSER_PAGE_ROWS": "25",
+        "KATO_BROWSER_WRITABLE": "true",
+        "KATO_BROWSER_DATA_DIR": str(directory / "kept"),
+        **settings,
+    }
     with (
         browsing(directory, **settings) as browser,
         httpx.Client(
-            base_url=browser.url, auth=(READER, PASSWORD), timeout=30, trust_env=False
+            base_url=browser.url, auth=(EDITOR, PASSWORD), timeout=30, trust_env=False
         ) as client,
     ):
         with closing(Reader(chromium, browser.url)) as reader:
-            sign_in(reader)
+            sign_in(reader, name=EDITOR)
             reader.assert_content()
             signed_in = reader.context.storage_state()
         yield Site(browser.url, client, chromium, signed_in, url_map())
 
 
 def url_map() -> Map:
-    """Give the URL map of a record browser that has all stores."""
-    settings = BrowserSettings(
-        redis_url="redis://127.0.0.1",
-        mongo_url="mongodb://127.0.0.1",
-        qdrant_url="http://127.0.0.1",
-    )
-    with assemble(settings, Accounts({}), tls=False) as browser:
-        return browser.app.url_map
+    """Give the URL map of a record browser that has all stores and may change them."""
+    with TemporaryDirectory() as directory:
+        settings = BrowserSettings(
+            redis_url="redis://127.0.0.1",
+            mongo_url="mongodb://127.0.0.1",
+            qdrant_url="http://127.0.0.1",
+            browser_writable=True,
+            browser_data_dir=Path(directory),
+        )
+        with assemble(settings, Accounts({}), tls=False) as browser:
+            return browser.app.url_map

@@ -114,6 +114,8 @@ def test_the_order_of_fields_is_put_back_where_it_is_known() -> None:
     [
         ({"vector": [0.1 + 1e-9, 1.0000001]}, True),
         ({"vector": [0.1001, 1.0]}, False),
+        ({"vector": [0.1, 1.0009765625]}, True),
+        ({"vector": [0.1, 1.0019]}, False),
         ({"vector": [0.1]}, False),
         ({"vector": {"": [0.1, 1.0]}}, False),
         ({"payload": {"a": {"c": 2, "d": 1}, "b": 0.10000000000000002}}, True),
@@ -125,7 +127,7 @@ def test_the_order_of_fields_is_put_back_where_it_is_known() -> None:
     ],
 )
 def test_points_are_the_same_but_for_rounding(change: dict[str, Any], *, same: bool) -> None:
-    """Of 32 bits in vectors, of 64 in payloads."""
+    """Of 32 bits in vectors, or of 16 where all bits of them are; of 64 in payloads."""
     one, other = kept_point(ROW).content, kept_point({**ROW, **change}).content
     assert same == same_point(one, other)
 

@@ -10,10 +10,12 @@ from flask import Blueprint, Flask, Response, abort
 
 from kato_exporter.browser.accounts import Accounts, refuse_open_door
 from kato_exporter.browser.app import Place, create_app
+from kato_exporter.browser.document_records import mongodb_records
 from kato_exporter.browser.documents import documents_pages
 from kato_exporter.browser.home import Figure, Subject, home_pages
 from kato_exporter.browser.knowledge import knowledge_pages
 from kato_exporter.browser.metrics import BrowserMetrics
+from kato_exporter.browser.mongodb_edit import mongodb_edit_pages
 from kato_exporter.browser.patterns import patterns_pages
 from kato_exporter.browser.qdrant import qdrant_pages
 from kato_exporter.browser.records.audit_pages import audit_pages
@@ -244,13 +246,18 @@ def _mongodb(settings: BrowserSettings) -> Part:
         name=_NAME,
     )
     knowledge, patterns = MongoKnowledge(connection), MongoPatterns(connection)
+    records = mongodb_records(connection)
     rows = settings.browser_page_rows
     return Part(
         pages=(
             lambda _: knowledge_pages(knowledge, patterns, page_rows=rows),
             lambda _: patterns_pages(patterns, knowledge, page_rows=rows),
             lambda _: documents_pages(MongoDocuments(connection), page_rows=rows),
+            lambda desk: mongodb_edit_pages(records.documents, records.patterns, desk),
         ),
+        kinds=(records.documents, records.patterns),
+        containers={"knowledge base": records.knowledge_base},
+        of_containers=(records.of_knowledge_bases,),
         places=(Place("Knowledge", "/kb"),),
         subjects=(
             Subject(

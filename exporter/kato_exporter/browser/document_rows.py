@@ -61,13 +61,16 @@ def row_facts(
 ) -> dict[str, Any]:
     """Give what a listing shows of a document.
 
+    `id` is the `_id` as pages spell it, None where it is too long for that, as `url` then is.
     `cells` has one entry for each column, None where the document has no such field. `read` is
     False where the document is too large for a listing; then there are no cells.
     """
     fields = _fields(document)
+    url = document_path(kb, collection, document.identity)
     return {
         "_id": shown_value(document.identity, _LONGEST_CELL),
-        "url": document_path(kb, collection, document.identity),
+        "id": None if url is None else id_text(document.identity),
+        "url": url,
         "bytes": document.size,
         "read": document.bson is not None,
         "cells": [

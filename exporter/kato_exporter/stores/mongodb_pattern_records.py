@@ -9,8 +9,15 @@ from pymongo.database import Database
 from kato_exporter.kato.knowledge import PATTERNS, SYMBOLS
 from kato_exporter.stores.bson_elements import field_of
 from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.mongodb_learnings import Learnings, frequency_of, has_emotives
-from kato_exporter.stores.mongodb_places import NotChangeableError, check_collection, place_of, text
+from kato_exporter.stores.mongodb_learnings import Learnings, has_emotives
+from kato_exporter.stores.mongodb_places import (
+    NotChangeableError,
+    Place,
+    check_collection,
+    may_be_database,
+    place_of,
+    text,
+)
 from kato_exporter.stores.mongodb_records import MongoRecords, collection_kinds
 from kato_exporter.stores.mongodb_settling import forget, settle, too_small
 from kato_exporter.stores.mongodb_writing import primary, writing
@@ -55,8 +62,6 @@ class PatternRecords(MongoRecords):
         for field in _FIXED:
             if field_of(snapshot.content, field) != field_of(content, field):
                 raise QueryError(f"the {field} of a pattern cannot be changed")
-        if frequency_of(content) is None and frequency_of(snapshot.content) is not None:
-            raise QueryError("the frequency has to be a whole number of at least 1")
         return super().replace(snapshot, content)
 
     def settle(self, snapshots: Sequence[Snapshot], *, sign: int, mark: str) -> None:

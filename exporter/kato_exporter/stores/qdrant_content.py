@@ -7,15 +7,19 @@ order in which the fields of a payload were written; where that is another, it s
 
 import json
 import math
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.qdrant_names import PointId, is_point_id
 
 _PARTS = ("id", "payload", "vector")
+_HALF_ROUNDING = 1e-3
 _SINGLE_ROUNDING = 1e-6
 _DOUBLE_ROUNDING = 1e-15
+
+_Close = Callable[[float, float], bool]
 
 
 class Place(NamedTuple):
@@ -91,17 +95,17 @@ def with_payload(content: bytes, payload: Mapping[str, Any]) -> bytes:
 def same_point(one: bytes, other: bytes) -> bool:
     """Tell whether two contents are of the same point with the same payload and vectors.
 
-    What rounding leaves does not count: vectors have floats of 32 bits at most, and versions of
-    Qdrant bring those of a cosine collection to length 1 once more; and its reading of JSON may
-    miss the last digit of a number in a payload.
+    What rounding leaves does not count. Qdrant normalises the vectors of a cosine collection, once
+    more when they are put back unless their length is 1 to a millionth, which that of floats of 16
+    bits is not; and its reading of JSON may miss the last digit of a number in a payload.
     """
     if one == other:
         return True
     first, second = point_of_content(one), point_of_content(other)
     return (
         first["id"] == second["id"]
-        and _alike(first["payload"], second["payload"], _DOUBLE_ROUNDING)
-        and _alike(first["vector"], second["vector"], _SINGLE_ROUNDING)
+        and _alike(first["payload"], second["payload"], _is_same_number)
+        and _alike(first["vector"], second["vector"], _is_same_component)
     )
 
 
@@ -123,15 +127,33 @@ def _json(spelled: bytes) -> Any:
         return None
 
 
-def _alike(one: Any, other: Any, rounding: float) -> bool:
+def _alike(one: Any, other: Any, close: _Close) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(
-            _alike(one[key], other[key], rounding) for key in one
+            _alike(one[key], other[key], close) for key in one
         )
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(
-            _alike(mine, yours, rounding) for mine, yours in zip(one, other, strict=True)
+            _alike(mine, yours, close) for mine, yours in zip(one, other, strict=True)
         )
     if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=rounding)
+        return close(one, other)
     return type(one) is type(other) and bool(one == other)
+
+
+def _is_same_number(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=_DOUBLE_ROUNDING)
+
+
+def _is_same_component(one: float, other: float) -> bool:
+    halves = _is_half(one) and _is_half(other)
+    return math.isclose(one, other, rel_tol=_HALF_ROUNDING if halves else _SINGLE_ROUNDING)
+
+
+def _is_half(number: float) -> bool:
+    """Tell whether a float of 16 bits can be this number."""
+    try:
+        [rounded] = struct.unpack("e", struct.pack("e", number))
+    except OverflowError:
+        return False
+    return bool(rounded == number)

@@ -46,7 +46,8 @@ class QdrantRecords:
     """Changes points as RecordKind says; of an existing one only the payload.
 
     Content and surroundings are those of qdrant_content.py. A point that was put back has the same
-    vectors to the last bit, also in a cosine collection: Qdrant leaves alone what has length 1.
+    vectors to the last bit, also in a cosine collection: Qdrant leaves alone what has length 1. Of
+    a cosine collection of 16-bit floats a last bit may differ.
     """
 
     name = "point"
@@ -203,14 +204,14 @@ def _narrowed(change: Callable[[Mapping[str, Any]], None], contents: Sequence[by
     Qdrant in strict mode refuses to filter by fields that have no index.
     """
     try:
-        change({"filter": {"should": [_as_it_is(content) for content in contents]}})
+        change({"filter": {"should": [filter_as_it_is(content) for content in contents]}})
     except QueryError as error:
         if error.code not in _UNFILTERED:
             raise
         change({"points": [point_of_content(content)["id"] for content in contents]})
 
 
-def _as_it_is(content: bytes) -> Mapping[str, Any]:
+def filter_as_it_is(content: bytes) -> Mapping[str, Any]:
     """Give a filter for a point that has what can be compared exactly."""
     point = point_of_content(content)
     fields = [

@@ -356,8 +356,9 @@ class Desk:
             raise StaleError("This is being put back already; wait for the end of that.")
         containers = self._to_make_again(identity) if numbers is None else []
         part = "" if numbers is None else f"{len(numbers):,} of "
+        is_edit = operation.action is Action.EDIT
         plan = Plan(
-            action=Action.RESTORE,
+            action=Action.EDIT if is_edit else Action.RESTORE,
             target=f"{part}{operation.target}",
             containers=containers,
             undoes=identity,
@@ -366,6 +367,8 @@ class Desk:
         count = self.operations.take_from_trash(undoing, identity, numbers)
         if not count and not containers:
             raise StaleError("Nothing of this is in the trash: put back before, or too long ago.")
+        if is_edit:
+            self.operations.edit_back(undoing)
         if operation.state is State.INTERRUPTED and numbers is None:
             self.operations.end(
                 identity, state=State.INTERRUPTED, problem="given up, and taken back"

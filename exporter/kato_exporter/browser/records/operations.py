@@ -209,6 +209,25 @@ class Operations:
             {"operation": operation, "source": source, "numbers": json.dumps(numbers)},
         )
 
+    def edit_back(self, operation: str) -> None:
+        """Make edits of records that are to be put back: from what they became to what they were.
+
+        So what they became is kept in its turn.
+        """
+        rows = self.journal.rows(
+            "SELECT items.number, source.content, source.after FROM items JOIN items AS source"
+            " ON source.operation = items.source_operation"
+            " AND source.number = items.source_number WHERE items.operation = ?",
+            [operation],
+        )
+        self.journal.write_many(
+            "UPDATE items SET version = ?, after = ? WHERE operation = ? AND number = ?",
+            [
+                (hashlib.sha256(row["after"]).hexdigest(), row["content"], operation, row["number"])
+                for row in rows
+            ],
+        )
+
     def append(self, operation: str, items: Sequence[Planned]) -> list[Item]:
         """Add records to an operation, and give them as items."""
         with self.journal.transaction():
@@ -352,7 +371,12 @@ class Operations:
 
     def sources(self, items: Sequence[Item]) -> list[Item | None]:
         """Give what each of some records is put back from, with blobs; None where it is gone."""
-        return [self.item(item["source_operation"], item["source_number"]) for item in items]
+        return [
+            None
+            if item["source_operation"] is None
+            else self.item(item["source_operation"], item["source_number"])
+            for item in items
+        ]
 
     def keep(self, items: Sequence[Item], snapshots: Sequence[Snapshot], batch: str) -> list[Item]:
         """Put records into the trash, before anything is done to them; give them as kept."""

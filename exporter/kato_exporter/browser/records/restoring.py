@@ -1,17 +1,14 @@
-"""Puts records back as the trash has them: those that were deleted, and those that were edited."""
+"""Puts records back that were deleted, as the trash has them."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 
-from kato_exporter.browser.records.changes import replaced
 from kato_exporter.browser.records.notebook import Notebook, Result
 from kato_exporter.browser.records.operations import (
     Item,
     ItemState,
     Operation,
     Operations,
-    edited,
     snapshot_of,
 )
 from kato_exporter.browser.records.refusals import outcomes_of
@@ -48,19 +45,12 @@ class Restoring:
         """Note what was put back when the way was cut off, and plan the rest once more."""
         kind = self._stores.kind(items[0]["kind"])
         found = kind.read([item["locator"] for item in items])
-        by_number = {item["number"]: now for item, now in zip(items, found, strict=True)}
-        there, gone = self._sources(items)
-        begun = [
-            (item, source)
-            for item, source in there
-            if (now := by_number[item["number"]]) is not None
-            and (source["after"] is None or now.content == source["content"])
-        ]
-        numbers = {item["number"] for item, _ in begun}
-        again = [item for item, _ in there if item["number"] not in numbers] + gone
+        pairs = [*zip(items, found, strict=True)]
+        there, gone = self._sources([item for item, now in pairs if now is not None])
+        again = [*gone, *(item for item, now in pairs if now is None)]
         self._notebook.note(operation, kind, [Result(item, ItemState.PLANNED) for item in again])
-        if begun:
-            self._put_back(operation, kind, begun)
+        if there:
+            self._put_back(operation, kind, there)
 
     def _sources(self, items: Sequence[Item]) -> tuple[list[tuple[Item, Item]], list[Item]]:
         """Give the records with what they are put back from, and those that the trash has not."""
@@ -76,26 +66,12 @@ class Restoring:
     def _put_back(
         self, operation: Operation, kind: RecordKind, pairs: Sequence[tuple[Item, Item]]
     ) -> None:
-        deleted = [(item, source) for item, source in pairs if source["after"] is None]
-        results: list[Result] = []
-        if deleted:
-            snapshots = [snapshot_of(source) for _, source in deleted]
-            outcomes, refusal = outcomes_of(kind.restore, snapshots)
-            if refusal is not None:
-                self._operations.add_note(operation.id, f"Some were refused: {refusal}")
-            results += [
-                _result(item, source, state)
-                for (item, source), state in zip(deleted, outcomes, strict=True)
-            ]
-        results += [
-            _result(item, source, replaced(kind, edited(source), source["content"]))
-            for item, source in pairs
-            if source["after"] is not None
+        outcomes, refusal = outcomes_of(kind.restore, [snapshot_of(source) for _, source in pairs])
+        if refusal is not None:
+            self._operations.add_note(operation.id, f"Some were refused: {refusal}")
+        results = [
+            Result(item, state, "", source["version"] if state == Outcome.DONE else "")
+            for (item, source), state in zip(pairs, outcomes, strict=True)
         ]
         self._notebook.note(operation, kind, results)
         self._settling.finish(operation)
-
-
-def _result(item: Item, source: Item, state: str) -> Result:
-    before = "" if source["after"] is None else hashlib.sha256(source["after"]).hexdigest()
-    return Result(item, state, before, source["version"] if state == Outcome.DONE else "")

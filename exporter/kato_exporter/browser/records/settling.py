@@ -29,10 +29,9 @@ class Settling:
 
     def _finish(self, operation: Operation, batch: Sequence[Item]) -> None:
         kind = self._stores.kind(batch[0]["kind"])
-        sources: list[Item] = []
+        sources = [each for each in self._operations.sources(batch) if each is not None]
         if operation.action is Action.RESTORE:
-            sources = [each for each in self._operations.sources(batch) if each is not None]
-            gone, come = _put_back(sources)
+            gone, come = [], _put_back(sources)
         else:
             gone = [snapshot_of(item) for item in batch]
             come = [edited(item) for item in batch if item["after"] is not None]
@@ -49,15 +48,13 @@ class Settling:
             self._operations.take_out(sources, undone_by=operation.id)
 
 
-def _put_back(sources: Sequence[Item]) -> tuple[list[Snapshot], list[Snapshot]]:
-    """Give what has gone and what has come by putting records back.
+def _put_back(sources: Sequence[Item]) -> list[Snapshot]:
+    """Give what has come by putting records back.
 
     Where others were never told that they had gone, they are not told that they have come.
     """
-    told = [
-        each
-        for each in sources
-        if each["content"] is not None and each["aftermath"] == Aftermath.OVER
+    return [
+        snapshot_of(source)
+        for source in sources
+        if source["content"] is not None and source["aftermath"] == Aftermath.OVER
     ]
-    gone = [edited(source) for source in told if source["after"] is not None]
-    return gone, [snapshot_of(source) for source in told]
