@@ -10,7 +10,8 @@ import pytest
 from support.browsing import Site, sign_in
 from support.chromium import THEMES, WIDTHS, Reader, Theme
 from support.crawling import Found, crawl
-from support.records import Records
+from support.editing import confirm, operation, preview, select
+from support.records import KB, ODD, Records
 
 FAILURES: dict[str, int] = {
     "/nowhere": HTTPStatus.NOT_FOUND,
@@ -25,7 +26,7 @@ EMPTY = ("/sessions?node=nobody", "/kb?prefix=nobody", "/redis/keys?match=nobody
 
 OUTLINE = """() => [
   document.title,
-  ...[...document.querySelectorAll("h1, h2, h3, a, th, dt, label")]
+  ...[...document.querySelectorAll("h1, h2, h3, a, th:not(.select), dt, label")]
     .filter((each) => each.checkVisibility())
     .map((each) => each.innerText),
   document.querySelectorAll("td, dd, li").length,
@@ -34,16 +35,35 @@ OUTLINE = """() => [
 
 
 @pytest.fixture(scope="module")
-def found(site: Site) -> Found:
+def operations(site: Site) -> list[str]:
+    """Delete some documents, put one of them back, preview another deletion; give those pages."""
+    with closing(site.reader()) as reader:
+        reader.open(f"/kb/{KB}/collections/{ODD}")
+        select(reader, *(f"document {number}" for number in (117, 118, 119)))
+        deleted = preview(reader, "Delete selected…")
+        confirm(reader)
+        select(reader, "record 2")
+        reader.page.get_by_role("button", name="Put selected back").click()
+        reader.page.wait_for_url(lambda url: not url.endswith(deleted))
+        put_back = operation(reader)
+        reader.open(f"/kb/{KB}/collections/{ODD}/110")
+        planned = preview(reader, "Delete…")
+        reader.assert_content()
+    return [deleted, put_back, planned]
+
+
+@pytest.fixture(scope="module")
+def found(site: Site, operations: list[str]) -> Found:
     """Follow the links of the record browser."""
+    assert operations
     return crawl(site.client, site.rule_of, most_of_a_kind=3)
 
 
 @pytest.fixture(scope="module")
-def addresses(found: Found, records: Records) -> list[str]:
-    """Give one page of each rule, one for each type of a Redis key, and some without records."""
+def addresses(found: Found, records: Records, operations: list[str]) -> list[str]:
+    """Give a page of each rule, one for each type of a Redis key, operations, empty listings."""
     keys = ["/redis/key?" + urlencode({"name": name}) for name in records.keys.values()]
-    return [*found.one_of_each_rule(), *keys, *EMPTY]
+    return [*found.one_of_each_rule(), *keys, *operations, *EMPTY]
 
 
 def test_links_lead_to_every_page(site: Site, found: Found) -> None:

@@ -925,6 +925,9 @@ def test_each_right_of_an_editor_is_needed(
     with pytest.raises(QueryError, match=f"^{command.upper()} is refused: "):
         write_everything(connection, session)
 
+    if command != "dump":
+        again = one(RedisKeyRecords(connection), "s")
+        assert place.snapshot("s") == again, "the connection is as good as new"
     has_gone = command in ("restore", "sadd")
     assert (not has_gone) == bool(place.client.exists(session))
     assert (not has_gone) == bool(place.client.sismember(SESSION_INDEX, identity_of(session)))

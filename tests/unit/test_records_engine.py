@@ -328,5 +328,5 @@ class AnyOrder(RuleBasedStateMachine):
         return self.office.operations.in_flight(operation.id)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=600, stateful_step_count=25, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=500, stateful_step_count=20, deadline=None)
 TestAnyOrder = AnyOrder.TestCase

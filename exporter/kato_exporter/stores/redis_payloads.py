@@ -147,7 +147,7 @@ class RedisPayloads:
         if one == other:
             return True
         for types, question in _QUESTIONS:
-            if one[0] in types and other[0] in types:
+            if one[0] in types:
                 with suppress(QueryError):
                     found = [self._elements(each, question) for each in (one, other)]
                     return bool(found[0] == found[1])

@@ -57,7 +57,9 @@ class Changes:
         kind = self._stores.kind(items[0]["kind"])
         found = kind.read([item["locator"] for item in items])
         results = [_result(item, _fate(item, now)) for item, now in zip(items, found, strict=True)]
-        self._notebook.note(operation, kind, results)
+        with self._operations.journal.transaction():
+            self._operations.doubt(items)
+            self._notebook.note(operation, kind, results)
 
     def _outcomes(
         self,

@@ -57,6 +57,7 @@ CREATE TABLE items (
     size INTEGER NOT NULL DEFAULT 0,
     batch TEXT,
     aftermath TEXT NOT NULL DEFAULT 'none',
+    doubtful INTEGER NOT NULL DEFAULT 0,
     content BLOB,
     surroundings BLOB,
     after BLOB,

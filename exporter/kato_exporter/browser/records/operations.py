@@ -28,8 +28,8 @@ _FORGOTTEN_AT_ONCE = 500
 _VACUUMED_AT_ONCE = 1_000
 
 _PLAIN_COLUMNS = (
-    "operation, number, kind, locator, label, version, state, size, batch, aftermath, kept_at,"
-    " undone_by, source_operation, source_number"
+    "operation, number, kind, locator, label, version, state, size, batch, aftermath, doubtful,"
+    " kept_at, undone_by, source_operation, source_number"
 )
 _RESTORABLE = "state IN ('planned', 'done', 'missing', 'unclear')"
 _IN_TRASH = f"operation = :source AND content IS NOT NULL AND {_RESTORABLE}"
@@ -431,19 +431,26 @@ class Operations:
     def take_out(self, items: Sequence[Item], *, undone_by: str) -> None:
         """Take records out of the trash that were put back.
 
-        What was kept of one of which nobody knows whether it had gone by us stays there.
+        A doubtful one stays there: an order to delete it may still be on its way to the store.
         """
         with self.journal.transaction():
-            for emptied, certain in (("content = NULL, surroundings = NULL, ", True), ("", False)):
+            for emptied, doubtful in (("content = NULL, surroundings = NULL, ", 0), ("", 1)):
                 self.journal.write_many(
                     f"UPDATE items SET {emptied}undone_by = ?"  # noqa: S608 - ours
                     " WHERE operation = ? AND number = ?",
                     [
                         (undone_by, item["operation"], item["number"])
                         for item in items
-                        if (item["state"] == Outcome.DONE) is certain
+                        if item["doubtful"] == doubtful
                     ],
                 )
+
+    def doubt(self, items: Sequence[Item]) -> None:
+        """Note that the store was asked to change records, and gave no answer."""
+        self.journal.write_many(
+            "UPDATE items SET doubtful = 1 WHERE operation = ? AND number = ?",
+            [(item["operation"], item["number"]) for item in items],
+        )
 
     def states(self, operation: str) -> dict[str, int]:
         """Count the records of an operation by what became of them."""

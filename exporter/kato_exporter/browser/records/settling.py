@@ -56,5 +56,7 @@ def _put_back(sources: Sequence[Item]) -> list[Snapshot]:
     return [
         snapshot_of(source)
         for source in sources
-        if source["content"] is not None and source["aftermath"] == Aftermath.OVER
+        if source["content"] is not None
+        and source["aftermath"] == Aftermath.OVER
+        and source["undone_by"] is None
     ]

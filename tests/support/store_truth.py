@@ -1,0 +1,49 @@
+"""What the stores hold, to the byte, as it is compared before and after a write."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
+from pymongo.database import Database
+from qdrant_client import QdrantClient
+from redis import Redis
+
+from kato_exporter.demo.shapes import Document
+
+_RAW = CodecOptions(document_class=RawBSONDocument)
+
+Keys = Mapping[bytes, tuple[bytes | None, int]]
+"""The payload of DUMP of each key, and its absolute expiry in milliseconds, -1 where it has none."""
+
+
+def keys(redis: Redis, names: Iterable[bytes | str]) -> Keys:
+    """Read what keys hold; one that is not there has no payload."""
+    return {
+        name.encode() if isinstance(name, str) else name: (
+            redis.dump(name),
+            redis.pexpiretime(name),
+        )
+        for name in names
+    }
+
+
+def database(mongo: MongoClient[Document], name: str) -> dict[str, tuple[object, list[bytes]]]:
+    """Read the indexes and the documents, in the order of their ids, of each collection."""
+    raw: Database[RawBSONDocument] = mongo.get_database(name, codec_options=_RAW)
+    return {
+        collection: (
+            mongo[name][collection].index_information(),
+            [document.raw for document in raw[collection].find().sort("_id")],
+        )
+        for collection in sorted(raw.list_collection_names())
+    }
+
+
+def collection(qdrant: QdrantClient, name: str) -> tuple[Any, list[Any]]:
+    """Read the parameters and all points of a collection, with payloads and vectors."""
+    points, following = qdrant.scroll(name, limit=1_000, with_payload=True, with_vectors=True)
+    assert following is None
+    params = qdrant.get_collection(name).config.params
+    return params, sorted(points, key=lambda point: str(point.id))
