@@ -18,6 +18,7 @@ from kato_exporter.browser.metrics import BrowserMetrics
 from kato_exporter.browser.mongodb_edit import mongodb_edit_pages
 from kato_exporter.browser.patterns import patterns_pages
 from kato_exporter.browser.qdrant import qdrant_pages
+from kato_exporter.browser.qdrant_edit import qdrant_edit_pages
 from kato_exporter.browser.records.audit_pages import audit_pages
 from kato_exporter.browser.records.desk import Desk
 from kato_exporter.browser.records.janitor import Janitor
@@ -40,6 +41,9 @@ from kato_exporter.stores.mongodb_documents import MongoDocuments
 from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
 from kato_exporter.stores.mongodb_patterns import MongoPatterns
 from kato_exporter.stores.qdrant import QdrantStore
+from kato_exporter.stores.qdrant_container import QdrantCollection
+from kato_exporter.stores.qdrant_records import QdrantRecords
+from kato_exporter.stores.qdrant_writing import QdrantWriting
 from kato_exporter.stores.records import RecordKind
 from kato_exporter.stores.redis_connection import RedisConnection
 from kato_exporter.stores.redis_keys import RedisKeys
@@ -288,10 +292,24 @@ def _qdrant(settings: BrowserSettings) -> Part:
     if settings.qdrant_url is None:
         return _absent("Qdrant", "KATO_QDRANT_URL", "/qdrant")
     store = QdrantStore(
-        settings.qdrant_url, timeout=settings.store_timeout, api_key=settings.qdrant_api_key
+        settings.qdrant_url,
+        timeout=settings.store_timeout,
+        query_timeout=settings.browser_query_timeout,
+        api_key=settings.qdrant_api_key,
     )
+    writing = QdrantWriting(
+        settings.qdrant_url,
+        timeout=settings.browser_query_timeout,
+        api_key=settings.qdrant_api_key,
+    )
+    points = QdrantRecords(writing)
     return Part(
-        pages=(lambda _: qdrant_pages(store, page_rows=settings.browser_page_rows),),
+        pages=(
+            lambda _: qdrant_pages(store, page_rows=settings.browser_page_rows),
+            lambda desk: qdrant_edit_pages(points, desk),
+        ),
+        kinds=(points,),
+        containers={"collection": lambda name: QdrantCollection(writing, points, name)},
         places=(Place("Vectors", "/qdrant"),),
         subjects=(
             Subject(
@@ -302,8 +320,13 @@ def _qdrant(settings: BrowserSettings) -> Part:
                 figures=lambda: _qdrant_figures(store, settings.store_timeout),
             ),
         ),
-        close=store.close,
+        close=lambda: _close_both(store, writing),
     )
+
+
+def _close_both(store: QdrantStore, writing: QdrantWriting) -> None:
+    store.close()
+    writing.close()
 
 
 def _qdrant_figures(store: QdrantStore, patience: float) -> list[Figure]:
