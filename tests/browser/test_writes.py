@@ -10,17 +10,15 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 import pytest
-from bson import ObjectId
 from playwright.sync_api import Locator, expect
 from qdrant_client.models import Distance, PointStruct, VectorParams
 from redis import Redis
 
 from kato_exporter.demo.shapes import DEFAULT_TTL, session_id, session_key, session_record
-from kato_exporter.kato.knowledge import PATTERNS
 from kato_exporter.kato.sessions import SESSION_INDEX
 from kato_exporter.kato.vectors import VECTOR_NAME, point_of_symbol
 from support import store_truth
-from support.browsing import PASSWORD, READER, Site, Stores, sign_in
+from support.browsing import READER, Site, Stores, sign_in
 from support.chromium import Reader
 from support.editing import UNDO, assert_fits, confirm, count, operation, preview, select, undo
 from support.records import KB, ODD, VECTOR_SYMBOLS, VECTORS, Records
@@ -84,6 +82,8 @@ def test_what_kato_changes_meanwhile_is_left(
     assert before == kept(redis, sessions)
     assert_fits(editor)
 
+    others = [sessions[0], *sessions[2:]]
+    others_before = kept(redis, others)
     redis.set(session_key(sessions[1]), "changed", keepttl=True)
     changed = kept(redis, sessions[1:2])
     confirm(editor)
@@ -97,10 +97,8 @@ def test_what_kato_changes_meanwhile_is_left(
 
     undo(editor)
     expect(count(editor, "done")).to_have_text("3")
-    others = [sessions[0], *sessions[2:]]
-    redis.set(session_key(sessions[1]), "before", keepttl=True)  # the others alone are compared
-    assert store_truth.keys(redis, map(session_key, others)).items() <= before[0].items()
-    assert before[1] == kept(redis, sessions)[1]
+    assert others_before == kept(redis, others)
+    assert changed == kept(redis, sessions[1:2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +117,8 @@ class Case:
     truth: Callable[[Stores], object]
 
 
-def frequency(text: str) -> Callable[[str], str]:
-    """Replace a text as a whole."""
+def whole(text: str) -> Callable[[str], str]:
+    """Put a text in place of any other."""
     return lambda _: text
 
 
@@ -143,8 +141,8 @@ def cases(records: Records) -> dict[str, Case]:
             record=f"/kb/{KB}/patterns/{records.pattern}",
             label="Frequency",
             mistakes=(("0", "whole number from 1"), ("seven", "in digits only")),
-            first=frequency("1700"),
-            second=frequency("1800"),
+            first=whole("1700"),
+            second=whole("1800"),
             truth=lambda stores: store_truth.database(stores.mongo, KB),
         ),
         "document": Case(
@@ -167,8 +165,8 @@ def cases(records: Records) -> dict[str, Case]:
             record="/redis/key?" + urlencode({"name": hash_key}),
             label="Value",
             mistakes=(("many", "give a whole number"), ("1.5", "give a whole number")),
-            first=frequency("17"),
-            second=frequency("18"),
+            first=whole("17"),
+            second=whole("18"),
             truth=lambda stores: store_truth.keys(stores.redis, [hash_key]),
         ),
         "point": Case(
@@ -268,3 +266,271 @@ def test_two_people_edit(site: Site, stores: Stores, records: Records, name: str
         assert before == case.truth(stores)
         for each in (reader, other):
             each.assert_content()
+
+
+@pytest.fixture
+def small(stores: Stores) -> Iterator[None]:
+    """Make a knowledge base of twenty patterns, with its collection of vectors."""
+    mongo, qdrant = stores.mongo, stores.qdrant
+    for name in mongo[KB].list_collection_names():
+        for index in mongo[KB][name].list_indexes():
+            key, unique = list(index["key"].items()), index.get("unique", False)
+            mongo[SMALL_KB][name].create_index(key, name=index["name"], unique=unique)
+        copied = {"db": SMALL_KB, "coll": name}
+        mongo[KB][name].aggregate([{"$limit": 20}, {"$out": copied}])
+    qdrant.create_collection(
+        SMALL_VECTORS, vectors_config=VectorParams(size=4, distance=Distance.COSINE)
+    )
+    points = [
+        PointStruct(
+            id=point_of_symbol(symbol),
+            vector=[1.0, 0.0, 0.0, float(n)],
+            payload={VECTOR_NAME: symbol},
+        )
+        for n, symbol in enumerate(VECTOR_SYMBOLS)
+    ]
+    qdrant.upsert(SMALL_VECTORS, points)
+    yield
+    mongo.drop_database(SMALL_KB)
+    qdrant.delete_collection(SMALL_VECTORS)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_knowledge_base_goes_and_comes_back(editor: Reader, stores: Stores) -> None:
+    """By typing its name, which is taken as it is; with its collection of vectors."""
+    before = small_truth(stores)
+    page = editor.open(f"/kb/{SMALL_KB}")
+    remove(editor, "knowledge base", typed="small_kat")
+    expect(page.get_by_text(f"What was typed is not {SMALL_KB}; nothing was done.")).to_be_visible()
+    editor.expect_status(HTTPStatus.BAD_REQUEST)
+    page.go_back()
+    remove(editor, "knowledge base", typed=SMALL_KB)
+    for kind, name in (("knowledge base", SMALL_KB), ("collection", SMALL_VECTORS)):
+        expect(
+            page.get_by_text(re.compile(f"The {kind} {name} goes, with [0-9]+ rec"))
+        ).to_be_visible()
+    assert before == small_truth(stores)
+    assert_fits(editor)
+
+    confirm(editor)
+    assert_fits(editor)
+    assert SMALL_KB not in stores.mongo.list_database_names()
+    assert not stores.qdrant.collection_exists(SMALL_VECTORS)
+
+    undo(editor)
+    assert before == small_truth(stores)
+    editor.open(f"/kb/{SMALL_KB}/patterns")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("20 in all")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_collection_of_vectors_goes_and_comes_back(editor: Reader, stores: Stores) -> None:
+    """By typing its name; the knowledge base stays."""
+    before = small_truth(stores)
+    page = editor.open(f"/qdrant/{SMALL_VECTORS}")
+    remove(editor, "collection", typed=SMALL_KB)
+    expect(page.get_by_text("nothing was done")).to_be_visible()
+    editor.expect_status(HTTPStatus.BAD_REQUEST)
+    page.go_back()
+    remove(editor, "collection", typed=SMALL_VECTORS)
+    confirm(editor)
+    assert not stores.qdrant.collection_exists(SMALL_VECTORS)
+    assert before[0] == small_truth(stores, vectors=False)[0]
+    undo(editor)
+    assert before == small_truth(stores)
+
+
+def remove(reader: Reader, kind: str, *, typed: str) -> None:
+    """Type a name to delete what is called so."""
+    reader.page.get_by_label(f"To delete this {kind}").fill(typed)
+    reader.page.get_by_role("button", name=f"Delete {kind}…").click()
+
+
+def small_truth(stores: Stores, *, vectors: bool = True) -> tuple[object, object]:
+    """Read the small knowledge base, and its vectors."""
+    points = store_truth.collection(stores.qdrant, SMALL_VECTORS) if vectors else None
+    return store_truth.database(stores.mongo, SMALL_KB), points
+
+
+@pytest.fixture
+def scratch(stores: Stores) -> Iterator[list[str]]:
+    """Make keys of some types, more than a page has; give their names."""
+    names = [f"scratch:{number:02}" for number in range(30)]
+    for number, name in enumerate(names[:20]):
+        stores.redis.set(name, b"\xff" * number, px=(number % 3) * 600_000 or None)
+    for name in names[20:]:
+        stores.redis.hset(name, mapping={"a": name, "b": 1})
+    yield names
+    stores.redis.delete(*names)
+
+
+def test_all_that_a_search_finds_is_deleted(
+    site: Site, editor: Reader, stores: Stores, scratch: list[str]
+) -> None:
+    """The keys of all its pages, told one by one, and no other."""
+    before, others = store_truth.keys(stores.redis, scratch), stores.redis.dbsize() - 30
+    page = editor.open("/redis/keys")
+    page.get_by_role("searchbox").fill("scratch:")
+    page.get_by_role("button", name="Search").click()
+    path = preview(editor, DELETE_ALL)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Delete 30 records")
+    page.get_by_role("link", name="More records").click()
+    expect(page.locator("tbody tr")).to_have_count(5)
+    told = site.client.get(path, params={"format": "jsonl"}).text.splitlines()
+    assert sorted(scratch) == sorted(json.loads(line)["record"] for line in told)
+    assert before == store_truth.keys(stores.redis, scratch)
+
+    confirm(editor)
+    assert 0 == stores.redis.exists(*scratch)
+    assert others == stores.redis.dbsize()
+    undo(editor)
+    assert before == store_truth.keys(stores.redis, scratch)
+
+
+def test_trash_and_audit_tell_of_it(site: Site, editor: Reader, stores: Stores) -> None:
+    """Who did what to which record, with filters, links, and downloads."""
+    name = "audited"
+    stores.redis.set(name, "once")
+    before = store_truth.keys(stores.redis, [name])
+    page = editor.open("/redis/key?" + urlencode({"name": name}))
+    deleted = preview(editor, "Delete…")
+    confirm(editor)
+    page.get_by_role("link", name="Trash", exact=True).first.click()
+    row = page.get_by_role("row").filter(has_text=f"delete {name}").first
+    expect(row.get_by_role("cell").nth(1)).to_have_text("editor")
+    expect(row.get_by_role("cell").last).to_have_text("1")
+    row.get_by_role("link").click()
+    assert deleted == operation(editor)
+    restored = undo(editor)
+    assert before == store_truth.keys(stores.redis, [name])
+
+    page.get_by_role("link", name="Audit", exact=True).click()
+    page.get_by_label("Record contains").fill(name)
+    page.get_by_role("button", name="Search").click()
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0)).to_contain_text("restore")
+    expect(rows.nth(1)).to_contain_text("delete")
+    page.get_by_label("Action").select_option("restore")
+    page.get_by_role("button", name="Search").click()
+    expect(rows).to_have_count(1)
+    told = site.client.get(page.get_by_role("link", name="JSON Lines").get_attribute("href") or "")
+    [entry] = map(json.loads, told.text.splitlines())
+    assert ["editor", "restore", name] == [entry[key] for key in ("user", "action", "record")]
+    table = site.client.get(page.get_by_role("link", name="CSV").get_attribute("href") or "")
+    assert 2 == len(table.text.splitlines())
+    rows.nth(0).get_by_role("link").click()
+    assert restored == operation(editor)
+    stores.redis.delete(name)
+
+
+def means(reader: Reader, paths: list[str]) -> list[int]:
+    """Count what on pages would change something: forms but searches and the way out, and links."""
+    found = []
+    for path in paths:
+        page = reader.open(path)
+        forms = page.locator("main form[method=post], main input[type=checkbox]").count()
+        links = page.locator("main a").filter(has_text=re.compile("^Edit|Delete")).count()
+        found.append(forms + links)
+    return found
+
+
+def test_a_viewer_has_no_means_to_write(
+    site: Site, editor: Reader, stores: Stores, records: Records, scratch: list[str]
+) -> None:
+    """No button, no box, no form; and what is sent nevertheless is refused."""
+    editor.open("/redis/key?" + urlencode({"name": scratch[3]}))
+    path = preview(editor, "Delete…")
+    confirm(editor)
+    paths = [
+        *(path, "/sessions", f"/sessions/{records.session}", "/redis/keys"),
+        *(f"/redis/key?{urlencode({'name': name})}" for name in records.keys.values()),
+        *(f"/kb/{KB}", f"/kb/{KB}/patterns", f"/kb/{KB}/patterns/{records.pattern}"),
+        *(f"/kb/{KB}/collections/{ODD}", f"/kb/{KB}/collections/{ODD}/7"),
+        *(f"/qdrant/{VECTORS}", f"/qdrant/{VECTORS}/points/7"),
+    ]
+    assert 0 not in means(editor, paths)
+    with closing(site.stranger()) as viewer:
+        sign_in(viewer, name=READER)
+        assert [0] * len(paths) == means(viewer, paths)
+        edits = [
+            "/redis/key/edit?" + urlencode({"name": scratch[4]}),
+            f"/kb/{KB}/patterns/{records.pattern}/edit",
+            f"/kb/{KB}/collections/{ODD}/7/edit",
+            f"/qdrant/{VECTORS}/points/7/edit",
+        ]
+        for edit in edits:
+            page = viewer.open(edit, status=HTTPStatus.FORBIDDEN)
+        token = page.locator("input[name=csrf_token]").first.input_value()
+        for address in (*edits, f"{path}/restore", "/operations", "/redis/keys?match=scratch"):
+            form: dict[str, str | float | bool] = {
+                "csrf_token": token,
+                "step": "save",
+                "kind": "Redis key",
+            }
+            refused = viewer.context.request.post(address, form=form)
+            assert HTTPStatus.FORBIDDEN == refused.status, address
+        viewer.assert_content()
+    assert 29 == stores.redis.exists(*scratch)
+    editor.open(path)
+    undo(editor)
+
+
+def tab_to(reader: Reader, target: Locator) -> None:
+    """Press Tab until something has the focus, and see that this is seen."""
+    for _ in range(80):
+        reader.page.keyboard.press("Tab")
+        if target.evaluate("element => element === document.activeElement"):
+            break
+    expect(target).to_be_focused()
+    assert target.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+
+
+def test_a_keyboard_suffices(editor: Reader, stores: Stores, sessions: list[str]) -> None:
+    """To choose, preview, delete and undo."""
+    before = kept(stores.redis, sessions)
+    page = editor.open(OF_NODE)
+    button, press = page.get_by_role("main").get_by_role, page.keyboard.press
+    for each in sessions[:2]:
+        tab_to(editor, page.get_by_role("checkbox", name=f"Select {each}"))
+        press("Space")
+    tab_to(editor, button("button", name="Delete selected…"))
+    press("Enter")
+    page.wait_for_url("**/operations/*")
+    tab_to(editor, button("button", name="Delete 2 records"))
+    press("Enter")
+    expect(button("button", name=UNDO)).to_be_visible()
+    assert 2 == stores.redis.exists(*map(session_key, sessions))
+    tab_to(editor, button("button", name=UNDO))
+    press("Enter")
+    expect(count(editor, "Takes back")).to_be_visible()
+    assert before == kept(stores.redis, sessions)
+
+
+def test_no_write_needs_a_script(
+    site: Site, stores: Stores, records: Records, sessions: list[str]
+) -> None:
+    """Sessions are chosen one by one, deleted and put back; a hash field is edited, and back."""
+    before = kept(stores.redis, sessions)
+    with closing(site.reader(script=False)) as reader:
+        reader.open(OF_NODE)
+        select(reader, *sessions[:2])
+        preview(reader, "Delete selected…")
+        confirm(reader)
+        assert 2 == stores.redis.exists(*map(session_key, sessions))
+        undo(reader)
+        assert before == kept(stores.redis, sessions)
+
+        case = cases(records)["hash field"]
+        held = case.truth(stores)
+        field = begin_to_edit(reader, case)
+        field.fill(case.mistakes[0][0])
+        check(reader)
+        expect_fault(reader, field, *case.mistakes[0])
+        field.fill("19")
+        check(reader)
+        save(reader)
+        assert held != case.truth(stores)
+        undo(reader)
+        assert held == case.truth(stores)
+        reader.assert_content()

@@ -657,6 +657,7 @@ def test_a_pointer_to_another_session_stays(place: Place) -> None:
     new_session(place.client, number=2)
     before = place.client.get(f"kato:session:node:{NODE}:active")
     snapshot = one(place.sessions, old)
+    assert 1 == len(place.sessions.references([snapshot])), "the index alone"
 
     assert [DONE] == place.sessions.delete([snapshot])
     assert before == place.client.get(f"kato:session:node:{NODE}:active")
@@ -717,6 +718,28 @@ def test_a_session_is_replaced_with_all_around_it_kept(place: Place) -> None:
     assert b'{"node_id": "alice"}' == place.client.get(key)
     assert near(int(json.loads(before.surroundings)["expires_at"]), place.expiry(key))
     assert rest | {key.encode(): new} == place.everything()
+
+
+def test_an_edit_is_no_new_session(place: Place) -> None:
+    """The server tells nobody of a new key, which the exporter would count as a session."""
+    if not place.has_exact_expiry:
+        pytest.skip("before Redis 7.0 servers tell nobody of new keys")
+    key = new_session(place.client)
+    place.client.config_set("notify-keyspace-events", "EAn")
+    snapshot = one(place.sessions, key)
+    new = place.sessions.payloads.of_string(b"{}")
+    with place.client.pubsub() as events:  # type: ignore[no-untyped-call]
+        events.psubscribe("__keyevent@0__:*")
+        place.sessions.replace(snapshot, new)
+        place.sessions.replace(Snapshot(snapshot.locator, new), snapshot.content)
+        place.client.publish("__keyevent@0__:end", key)
+        told = list[str]()
+        while not told or told[-1] != "end":
+            message = events.get_message(timeout=TIMEOUT)
+            assert message is not None
+            if message["type"] == "pmessage" and message["data"] == key.encode():
+                told.append(message["channel"].decode().partition(":")[2])
+    assert ["set", "set", "end"] == told
 
 
 def test_an_expired_session_is_not_put_back(place: Place) -> None:

@@ -15,12 +15,14 @@ _CONFIRM = re.compile("^Delete ")
 
 def assert_fits(reader: Reader) -> None:
     """Fail where the page stands out of a narrow window, or axe-core finds a barrier in a theme."""
+    complaints = []
     for theme in THEMES:
         reader.page.emulate_media(color_scheme=theme)
-        assert [] == reader.barriers()
+        complaints += reader.barriers()
     reader.resize(WIDTHS[0])
-    assert [] == reader.sticking_out()
+    complaints += reader.sticking_out()
     reader.resize(WIDTHS[1])
+    assert not complaints, "\n\n".join([reader.page.url, *complaints])
 
 
 def select(reader: Reader, *labels: str) -> None:

@@ -1,11 +1,13 @@
 """A kind of record in memory, for tests of what carries writes out: it fails and dies on command."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
-from kato_exporter.browser.records.journal import Journal
+from kato_exporter.browser.records.journal import FILE_NAME, Journal
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.records import Outcome, Snapshot
 
@@ -54,6 +56,9 @@ class DyingJournal(Journal):
 
     def __init__(self, directory: Path, faults: Faults) -> None:
         self._faults = faults
+        directory.mkdir(exist_ok=True)
+        if not (directory / FILE_NAME).exists():
+            (directory / FILE_NAME).write_bytes(_empty_journal())
         super().__init__(directory)
         self._connection.execute("PRAGMA synchronous = OFF")  # it is the process that dies here
 
@@ -69,6 +74,15 @@ class DyingJournal(Journal):
                 self._faults.pass_step(store=False)
         if outermost:
             self._faults.pass_step(store=False)
+
+
+@cache
+def _empty_journal() -> bytes:
+    """Give the file of a journal that is new, since to make one takes the disk a while."""
+    with tempfile.TemporaryDirectory() as directory:
+        with Journal(Path(directory)):
+            pass
+        return (Path(directory) / FILE_NAME).read_bytes()
 
 
 @dataclass(slots=True)

@@ -14,19 +14,13 @@ from kato_exporter.demo.shapes import Document
 
 _RAW = CodecOptions(document_class=RawBSONDocument)
 
-Keys = Mapping[bytes, tuple[bytes | None, int]]
-"""The payload of DUMP of each key, and its absolute expiry in milliseconds, -1 where it has none."""
+Keys = Mapping[str, tuple[bytes | None, int]]
+"""Of each key the payload of DUMP, and the expiry in epoch milliseconds, -1 where it has none."""
 
 
-def keys(redis: Redis, names: Iterable[bytes | str]) -> Keys:
+def keys(redis: Redis, names: Iterable[str]) -> Keys:
     """Read what keys hold; one that is not there has no payload."""
-    return {
-        name.encode() if isinstance(name, str) else name: (
-            redis.dump(name),
-            redis.pexpiretime(name),
-        )
-        for name in names
-    }
+    return {name: (redis.dump(name), redis.pexpiretime(name)) for name in names}
 
 
 def database(mongo: MongoClient[Document], name: str) -> dict[str, tuple[object, list[bytes]]]:

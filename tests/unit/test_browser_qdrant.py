@@ -30,6 +30,7 @@ from kato_exporter.stores.qdrant_names import PointId, collection_path, is_point
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,
 )
 COMPONENTS = st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), max_size=1500)
 BAR = re.compile(r"M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)h-[\d.]+z")

@@ -103,9 +103,10 @@ def test_the_order_of_fields_is_put_back_where_it_is_known() -> None:
     kept = kept_point(ROW)
     assert ["b", "a"] == list(point_as_it_was(kept)["payload"])
     assert ["d", "c"] == list(point_as_it_was(kept)["payload"]["a"])
-    for ordered in (b"", b"{}", b"x"):
-        other = KeptPoint(kept.content, ordered)
-        assert ["a", "b"] == list(point_as_it_was(other)["payload"])
+    for ordered in (b"", b"{}", b"x", b'{"b":0.2,"a":{}}'):
+        other = point_as_it_was(KeptPoint(kept.content, ordered))
+        assert ROW == other
+        assert ["a", "b"] == list(other["payload"])
     assert b"" == kept_point({**ROW, "payload": {"a": 1, "b": 2}}).ordered
 
 

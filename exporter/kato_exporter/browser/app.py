@@ -41,7 +41,7 @@ def create_app(
     app.config[EXPORT_ROWS] = export_rows
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_BODY
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(places=tuple(places), version=__version__)
+    app.jinja_env.globals.update(places=tuple(places), product_version=__version__)
     install_filters(app)
     install_links(app, grafana_url=grafana_url)
     install_failure_pages(app)

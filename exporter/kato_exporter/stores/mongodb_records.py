@@ -10,7 +10,7 @@ from typing import Any
 
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne
+from pymongo import DeleteMany
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -45,9 +45,13 @@ MOST_AT_ONCE = 1_000
 LARGEST_AT_ONCE = 40_000_000
 """Documents, and bytes of them, that one message asks to delete or insert."""
 
+_MOST_COMPARED = 64
+_LARGEST_COMPARED = 4_000_000
+
 Documents = Mapping[BsonValue, bytes]
 
-_Change = Callable[[Collection[RawBSONDocument], Sequence[Snapshot]], list[Outcome]]
+_Identified = Sequence[tuple[BsonValue, bytes]]
+_Change = Callable[[Collection[RawBSONDocument], _Identified], list[Outcome]]
 
 _EMPTY_TIMESTAMP = BsonValue(BsonType.TIMESTAMP, bytes(8))
 
@@ -124,7 +128,7 @@ class MongoRecords:
             present = _documents(collection, [place.identity]).get(place.identity)
             if present == snapshot.content:
                 result = collection.replace_one(
-                    unchanged(place.identity, snapshot.content), raw(content)
+                    unchanged({place.identity: snapshot.content}), raw(content)
                 )
                 if result.matched_count:
                     return Outcome.DONE
@@ -176,7 +180,8 @@ class MongoRecords:
                     raise QueryError(f"{kb} has no collection {name} any more")
             for portion in _bounded(numbers, snapshots, self.at_once) if there else ():
                 with _after(begun), writing(self._connection):
-                    found = change(database[name], [snapshots[number] for number in portion])
+                    documents = [(places[n].identity, snapshots[n].content) for n in portion]
+                    found = change(database[name], documents)
                 begun = True
                 for number, outcome in zip(portion, found, strict=True):
                     outcomes[number] = outcome
@@ -241,63 +246,67 @@ def _documents(
     return found
 
 
-def _delete(
-    collection: Collection[RawBSONDocument], snapshots: Sequence[Snapshot]
-) -> list[Outcome]:
-    identities = [place_of(snapshot.locator).identity for snapshot in snapshots]
-    before = _documents(collection, identities)
-    outcomes = [
-        _compared(before.get(identity), snapshot)
-        for identity, snapshot in zip(identities, snapshots, strict=True)
-    ]
-    same = [number for number, outcome in enumerate(outcomes) if outcome is Outcome.DONE]
+def _delete(collection: Collection[RawBSONDocument], documents: _Identified) -> list[Outcome]:
+    before = _documents(collection, [identity for identity, _ in documents])
+    outcomes = [_compared(before.get(identity), content) for identity, content in documents]
+    same = {
+        identity: content
+        for (identity, content), outcome in zip(documents, outcomes, strict=True)
+        if outcome is Outcome.DONE
+    }
     if not same:
         return outcomes
-    result = collection.bulk_write(
-        [DeleteOne(unchanged(identities[number], snapshots[number].content)) for number in same],
-        ordered=False,
-    )
-    if result.deleted_count == len(same):
+    deletions = [DeleteMany(unchanged(group)) for group in _groups(same)]
+    deleted = collection.bulk_write(deletions, ordered=False).deleted_count
+    if deleted == len(same):
         return outcomes
-    left = _documents(collection, [identities[number] for number in same])
-    for number in same:
-        if identities[number] in left:
+    left = _documents(collection, list(same))
+    for number, (identity, _) in enumerate(documents):
+        if identity in same and identity in left:
             outcomes[number] = Outcome.CHANGED
-        elif not result.deleted_count:
+        elif identity in same and not deleted:
             outcomes[number] = Outcome.MISSING
     return outcomes
 
 
-def _compared(present: bytes | None, snapshot: Snapshot) -> Outcome:
+def _groups(documents: Documents) -> Iterator[Documents]:
+    """Give so many documents as one filter compares fast, and as it can hold."""
+    group: dict[BsonValue, bytes] = {}
+    size = 0
+    for identity, document in documents.items():
+        if group and (len(group) == _MOST_COMPARED or size + len(document) > _LARGEST_COMPARED):
+            yield group
+            group, size = {}, 0
+        group[identity] = document
+        size += len(document)
+    if group:
+        yield group
+
+
+def _compared(present: bytes | None, content: bytes) -> Outcome:
     if present is None:
         return Outcome.MISSING
-    return Outcome.DONE if present == snapshot.content else Outcome.CHANGED
+    return Outcome.DONE if present == content else Outcome.CHANGED
 
 
-def _insert(
-    collection: Collection[RawBSONDocument], snapshots: Sequence[Snapshot]
-) -> list[Outcome]:
-    identities = [place_of(snapshot.locator).identity for snapshot in snapshots]
-    before = _documents(collection, identities)
-    absent = [number for number, identity in enumerate(identities) if identity not in before]
+def _insert(collection: Collection[RawBSONDocument], documents: _Identified) -> list[Outcome]:
+    before = _documents(collection, [identity for identity, _ in documents])
+    absent = [(identity, content) for identity, content in documents if identity not in before]
     try:
         if absent:
-            written = [raw(snapshots[number].content) for number in absent]
-            collection.insert_many(written, ordered=False)
+            collection.insert_many([raw(content) for _, content in absent], ordered=False)
     except BulkWriteError as error:
         refused: Sequence[Mapping[str, Any]] = error.details.get("writeErrors") or []
         others = [each for each in refused if each.get("code") != DUPLICATE_KEY]
         if others or error.details.get("writeConcernErrors"):
             raise bulk_failure(error) from error
-        again = [absent[int(each["index"])] for each in refused]
-        before = {**before, **_documents(collection, [identities[number] for number in again])}
-        absent = [number for number in absent if number not in again]
-    inserted = frozenset(absent)
+        again = {absent[int(each["index"])][0] for each in refused}
+        before = {**before, **_documents(collection, list(again))}
+        absent = [(identity, content) for identity, content in absent if identity not in again]
+    inserted = {identity for identity, _ in absent}
     return [
-        Outcome.DONE
-        if number in inserted or before.get(identity) == snapshots[number].content
-        else Outcome.TAKEN
-        for number, identity in enumerate(identities)
+        Outcome.DONE if identity in inserted or before.get(identity) == content else Outcome.TAKEN
+        for identity, content in documents
     ]
 
 
@@ -305,7 +314,7 @@ def check_edit(before: bytes, after: bytes) -> None:
     """Raise QueryError where a document cannot become another, or not become itself again."""
     for content in (before, after):
         _check_content(content)
-        operators = [name for name, _ in elements(content) if name.startswith("$")]
+        operators = [name for name, _ in _fields(content) if name.startswith("$")]
         if operators:
             raise QueryError(
                 f"MongoDB cannot edit a document with a field {operators[0]}, for its name begins"
@@ -320,12 +329,17 @@ def check_edit(before: bytes, after: bytes) -> None:
 
 def _check_content(content: bytes) -> None:
     """Raise QueryError for what MongoDB would not keep as it is."""
-    try:
-        fields = list(elements(content))
-    except InvalidBSON as error:
-        raise QueryError(f"this is no document: {error}") from error
-    for name, value in fields:
+    if _EMPTY_TIMESTAMP.data not in content:
+        return
+    for name, value in _fields(content):
         if value == _EMPTY_TIMESTAMP and name != "_id":
             raise QueryError(
                 f"the field {name} is an empty timestamp, for which MongoDB would write the time"
             )
+
+
+def _fields(content: bytes) -> list[tuple[str, BsonValue]]:
+    try:
+        return list(elements(content))
+    except InvalidBSON as error:
+        raise QueryError(f"this is no document: {error}") from error

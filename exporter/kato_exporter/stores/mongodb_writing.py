@@ -87,26 +87,29 @@ def bulk_failure(error: BulkWriteError) -> StoreError:
     return kind(message, code=code)
 
 
-def unchanged(identity: BsonValue, document: bytes) -> ExactDocument:
-    """Make the filter that fits a document which is still equal to this one.
+def unchanged(documents: Mapping[BsonValue, bytes]) -> ExactDocument:
+    """Make the filter that fits documents, by `_id`, which are still equal to these.
 
     To MongoDB 1, 1.0 and the long 1 are equal, as are a symbol and a string, and of fields that
-    occur twice it compares one.
+    occur twice it compares one. Many documents in one filter are several times faster than many
+    filters.
     """
     root = BsonValue(BsonType.STRING, string_data("$$ROOT"))
-    literal = _object(("$literal", BsonValue(BsonType.OBJECT, document)))
-    both = BsonValue(BsonType.ARRAY, document_of((("0", root), ("1", literal))))
+    literals = (BsonValue(BsonType.OBJECT, document) for document in documents.values())
+    among = _array([root, _object(("$literal", _array(literals)))])
     return raw(
         document_of(
-            (("_id", _object(("$eq", identity))), ("$expr", _object(("$eq", both)))),
+            [
+                ("_id", _object(("$in", _array(documents)))),
+                ("$expr", _object(("$in", among))),
+            ]
         )
     )
 
 
 def one_of(values: Iterable[BsonValue], field: str = "_id") -> ExactDocument:
     """Make the filter that fits where a field is one of some values."""
-    members = document_of((str(number), value) for number, value in enumerate(values))
-    return raw(document_of([(field, _object(("$in", BsonValue(BsonType.ARRAY, members))))]))
+    return raw(document_of([(field, _object(("$in", _array(values))))]))
 
 
 def raw(document: bytes) -> ExactDocument:
@@ -116,3 +119,8 @@ def raw(document: bytes) -> ExactDocument:
 
 def _object(field: tuple[str, BsonValue]) -> BsonValue:
     return BsonValue(BsonType.OBJECT, document_of([field]))
+
+
+def _array(values: Iterable[BsonValue]) -> BsonValue:
+    entries = ((str(number), value) for number, value in enumerate(values))
+    return BsonValue(BsonType.ARRAY, document_of(entries))

@@ -113,7 +113,7 @@ class QdrantWriting:
         if not isinstance(rows, list) or not all(is_point_id(at(row, "id")) for row in rows):
             raise QueryError("points/scroll: not a page of points")
         found = [row["id"] for row in rows]
-        if following is not None and (not is_point_id(following) or False):
+        if following is not None and (not is_point_id(following) or following in found):
             raise QueryError("points/scroll: the listing does not go on")
         return found, following
 

@@ -18,6 +18,7 @@ from kato_exporter.stores.redis_payloads import (
     KeptKey,
     RedisPayloads,
     clock_ms,
+    is_string,
     kept_key,
     kept_questions,
     refuse_large,
@@ -123,7 +124,11 @@ class RedisKeyRecords:
 
 
 def replacement(payloads: RedisPayloads, key: bytes, old: bytes, new: bytes) -> Change:
-    """Put another payload in the place of one, with the expiry that the key has then."""
+    """Put another payload in the place of one, with the expiry that the key has then.
+
+    A string is set, because RESTORE would tell the world of a new key: of another session.
+    """
+    value = payloads.string(new) if is_string(old) and is_string(new) else None
 
     def decide(replies: Sequence[Reply]) -> Outcome | list[Command]:
         now = kept_key(replies)
@@ -131,6 +136,8 @@ def replacement(payloads: RedisPayloads, key: bytes, old: bytes, new: bytes) -> 
             return Outcome.MISSING
         if not payloads.same(now.payload, old):
             return Outcome.CHANGED
+        if value is not None:
+            return [("SET", key, value, "KEEPTTL")]
         return [(*restore_command(key, KeptKey(new, now.expires_at)), "REPLACE")]
 
     return Change(watched=(key,), questions=kept_questions(key), decide=decide)

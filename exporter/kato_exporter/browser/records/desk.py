@@ -22,6 +22,7 @@ from kato_exporter.browser.records.operations import (
     State,
     clean,
 )
+from kato_exporter.browser.records.removal import to_make_again
 from kato_exporter.browser.records.runner import Runner
 from kato_exporter.browser.records.stores_at_hand import (
     InterruptedOperationError,
@@ -213,8 +214,9 @@ class Desk:
     def restore(self, identity: str, numbers: Sequence[int] | None, user: User, client: str) -> str:
         """Put back what the trash holds of an operation, all or some of it; give the new one's id.
 
-        All of an operation that has removed containers brings those back too, and all of one that
-        was interrupted ends it. Raises RefusedError and StoreError.
+        All of an operation that has removed containers brings those back too. One that was
+        interrupted is given up by that; where nothing of it is to be put back, its own id is given.
+        Raises RefusedError and StoreError.
         """
         self._permit(user)
         self._limit_rate(user)
@@ -223,9 +225,15 @@ class Desk:
         if operation.state is State.INTERRUPTED:
             self._look_again(operation)
         with self.operations.journal.transaction():
+            given_up = numbers is None and self.operations.end(
+                identity, state=State.INTERRUPTED, problem="given up"
+            )
             undoing = self._plan_restoring(identity, numbers, Author(user.name, client))
-        self._carry_out(undoing, State.PLANNED)
-        return undoing
+        if undoing is not None:
+            self._carry_out(undoing, State.PLANNED)
+        elif not given_up:
+            raise StaleError("Nothing of this is in the trash: put back before, or too long ago.")
+        return undoing or identity
 
     def edit(
         self, kind_name: str, locator: bytes, version: str, content: bytes, author: tuple[User, str]
@@ -335,7 +343,7 @@ class Desk:
         return [
             (row["kind"], row["name"], row["description"])
             for row in self.operations.containers(identity)
-            if row["state"] == "removed"
+            if to_make_again(row)
         ]
 
     def _look_again(self, operation: Operation) -> None:
@@ -348,7 +356,10 @@ class Desk:
         except (InterruptedOperationError, CancelledError) as error:
             raise UnavailableError(f"This cannot be put back for now: {error}.") from error
 
-    def _plan_restoring(self, identity: str, numbers: Sequence[int] | None, author: Author) -> str:
+    def _plan_restoring(
+        self, identity: str, numbers: Sequence[int] | None, author: Author
+    ) -> str | None:
+        """Note what is to be put back of an operation; None where that is nothing."""
         operation = self._existing(identity)
         if operation.state in (State.PLANNED, State.RUNNING):
             raise StaleError("This has not ended; wait for its end.")
@@ -356,6 +367,8 @@ class Desk:
             raise StaleError("This is being put back already; wait for the end of that.")
         containers = self._to_make_again(identity) if numbers is None else []
         part = "" if numbers is None else f"{len(numbers):,} of "
+        if not containers and not self.operations.in_trash(identity):
+            return None
         is_edit = operation.action is Action.EDIT
         plan = Plan(
             action=Action.EDIT if is_edit else Action.RESTORE,
@@ -364,15 +377,9 @@ class Desk:
             undoes=identity,
         )
         undoing = self.operations.plan(plan, author)
-        count = self.operations.take_from_trash(undoing, identity, numbers)
-        if not count and not containers:
-            raise StaleError("Nothing of this is in the trash: put back before, or too long ago.")
+        self.operations.take_from_trash(undoing, identity, numbers)
         if is_edit:
             self.operations.edit_back(undoing)
-        if operation.state is State.INTERRUPTED and numbers is None:
-            self.operations.end(
-                identity, state=State.INTERRUPTED, problem="given up, and taken back"
-            )
         return undoing
 
     def _carry_out(self, identity: str, state: State) -> None:

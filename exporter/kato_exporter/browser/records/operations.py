@@ -195,13 +195,10 @@ class Operations:
             self.append(identity, plan.items)
         return identity
 
-    def take_from_trash(self, operation: str, source: str, numbers: Sequence[int] | None) -> int:
-        """Plan to put back what the trash holds of another operation, or records of these numbers.
-
-        Gives how many those are.
-        """
+    def take_from_trash(self, operation: str, source: str, numbers: Sequence[int] | None) -> None:
+        """Plan to put back what the trash has of another operation, or its records by number."""
         chosen = "" if numbers is None else " AND number IN (SELECT value FROM json_each(:numbers))"
-        return self.journal.write(
+        self.journal.write(
             "INSERT INTO items (operation, number, kind, locator, label, version, state, size,"  # noqa: S608 - ours
             " source_operation, source_number)"
             " SELECT :operation, row_number() OVER (ORDER BY number), kind, locator, label,"
@@ -303,6 +300,14 @@ class Operations:
             " WHERE operation = ? AND kind = ? AND name = ?",
             [operation, container["kind"], container["name"]],
         )
+
+    def container_state(self, operation: str | None, container: Row) -> str | None:
+        """Give the state that a container of the same name has in another operation."""
+        row = self.journal.row(
+            "SELECT state FROM containers WHERE operation = ? AND kind = ? AND name = ?",
+            [operation, container["kind"], container["name"]],
+        )
+        return None if row is None else str(row["state"])
 
     def items(self, operation: str, *, above: int = 0, limit: int) -> list[Item]:
         """Give records of an operation in order, after the number given."""

@@ -21,11 +21,10 @@ from kato_exporter.browser.records.journal import JournalError
 from kato_exporter.browser.records.operations import (
     PLAN_SECONDS,
     TRASH_SECONDS,
-    Action,
     Operation,
     State,
 )
-from kato_exporter.browser.records.removal import REMOVED
+from kato_exporter.browser.records.removal import to_make_again
 from kato_exporter.browser.users import current_user
 
 _EXPORTED_AT_ONCE = 1_000
@@ -206,7 +205,7 @@ def _summary(desk: Desk, operation: Operation) -> dict[str, Any]:
     states = desk.operations.states(operation.id)
     ended = operation.state in (State.DONE, State.INTERRUPTED)
     in_trash = desk.operations.in_trash(operation.id)
-    removed = [row for row in containers if row["state"] == REMOVED]
+    removed = [row for row in containers if to_make_again(row)]
     return {
         "id": operation.id,
         "action": operation.action,
@@ -226,7 +225,7 @@ def _summary(desk: Desk, operation: Operation) -> dict[str, Any]:
         "containers": [
             {name: row[name] for name in ("kind", "name", "state")} for row in containers
         ],
-        "undoable": ended and operation.action is not Action.RESTORE and bool(in_trash or removed),
+        "undoable": ended and bool(in_trash or removed),
         "kept_until": operation.ended_at and operation.ended_at + TRASH_SECONDS,
         "seconds": operation.begun_at and (operation.ended_at or time.time()) - operation.begun_at,
     }

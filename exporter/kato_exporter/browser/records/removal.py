@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from kato_exporter.browser.records.changes import Changes
+from kato_exporter.browser.records.journal import Row
 from kato_exporter.browser.records.notebook import Notebook
 from kato_exporter.browser.records.operations import (
     Operation,
@@ -19,7 +20,14 @@ from kato_exporter.stores.records import Container, Outcome
 _SWEPT_AT_ONCE = 500
 _MOST_SWEEPS = 20
 
-REMOVED, MADE, MISSING = "removed", "made", "missing"
+PLANNED, REMOVED, MISSING, MADE, PUT_BACK = "planned", "removed", "missing", "made", "put back"
+"""States of a container; PUT_BACK is that of a removed one, once it was made again."""
+
+
+def to_make_again(container: Row) -> bool:
+    """Tell whether an operation that has ended may have removed a container."""
+    begun = container["state"] == PLANNED and container["description"] is not None
+    return begun or bool(container["state"] == REMOVED)
 
 
 class Removal:
@@ -59,17 +67,24 @@ class Removal:
             self._notebook.note_container(operation, container.kind.store, row, REMOVED)
 
     def make_again(self, operation: Operation) -> None:
-        """Make containers again, as they were but empty; raises likewise."""
+        """Make containers again, as they were but empty; raises likewise.
+
+        One whose removal was interrupted is made whole, or is still as it was.
+        """
         for row in self._operations.containers(operation.id):
-            if row["state"] == MADE:
+            state = self._operations.container_state(operation.undoes, row)
+            if row["state"] != PLANNED or state == PUT_BACK:
                 continue
             container = self._stores.container(row["kind"], row["name"])
-            if container.make(row["description"]) is Outcome.TAKEN:
+            if container.make(row["description"]) is not Outcome.TAKEN:
+                self._notebook.note_container(operation, container.kind.store, row, MADE)
+            elif state == REMOVED:
                 raise InterruptedOperationError(
                     f"{row['name']} is there again; nothing was put back over it. Restore single "
                     "records into it, or remove it and go on"
                 )
-            self._notebook.note_container(operation, container.kind.store, row, MADE)
+            elif operation.undoes is not None:
+                self._operations.put_container_back(operation.undoes, row)
 
     def _empty_and_remove(self, operation: Operation, container: Container, name: str) -> None:
         for _ in range(_MOST_SWEEPS):
