@@ -96,7 +96,9 @@ class Settings:
         HttpUrl(), "Qdrant's REST API, where KATO keeps vectors. Empty: not configured."
     )
     qdrant_api_key: str | None = _setting(
-        ApiKey(), "API key for Qdrant; the read-only one is enough.", secret=True
+        ApiKey(),
+        "API key for Qdrant; the read-only one is enough, but for a browser that may change vectors.",
+        secret=True,
     )
     store_timeout: float = _setting(
         Duration(), "Patience with a store, for a connection and for a cheap answer.", default=3.0

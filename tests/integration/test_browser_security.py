@@ -738,6 +738,26 @@ def test_names_of_accounts_cannot_be_found_out(tmp_path: Path) -> None:
 FORGED = "\r\nts=2026-01-01T00:00:00Z level=info logger=browser event=forged"
 
 
+def test_the_log_tells_of_refused_writes(target: Target) -> None:
+    """Who asked for one, from where, at which route, and why it was refused."""
+    carol, alice = target.clients[VIEWER], target.alice
+    assert 403 == carol.post("/operations", data={"csrf_token": token(carol)}).status_code
+    assert 400 == alice.post("/operations/x/confirm").status_code
+    assert 403 == alice.post("/redis/keys", headers={"Sec-Fetch-Site": "cross-site"}).status_code
+    refusals = [
+        re.search(r'event="write refused" user=(\S+) client=(\S+) route=(\S+) reason="(.*)"', line)
+        for line in target.browser.log.splitlines()
+    ]
+    told = [found.groups() for found in refusals if found is not None][-3:]
+    assert [
+        ("carol", LOOPBACK, "/operations"),
+        ("alice", LOOPBACK, "/operations/<identity>/confirm"),
+        ("(nobody)", LOOPBACK, "/redis/keys"),
+    ] == [each[:3] for each in told]
+    for words, (*_, reason) in zip(("only an editor", "token", "another site"), told, strict=True):
+        assert words in reason
+
+
 def test_nobody_writes_lines_into_the_log(tmp_path: Path) -> None:
     """Whatever is in addresses, names, headers and broken requests."""
     settings = {

@@ -244,6 +244,41 @@ def test_what_kato_counts_meanwhile_is_not_lost(
     assert right_counts(learned) == kept_counts(learned)
 
 
+def test_two_that_settle_the_same_at_once_count_once(
+    learned: Database[Document], patterns: PatternRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One looks, the other changes, and the first changes nothing more."""
+    snapshots = read(patterns, locators(learned)[:3])
+    patterns.delete(snapshots)
+    look = settling("_amounts")
+
+    def look_and_be_overtaken(*arguments: Any) -> Any:
+        found = look(*arguments)
+        with monkeypatch.context() as patched:
+            patched.setattr("kato_exporter.stores.mongodb_settling._amounts", look)
+            patterns.settle(snapshots, sign=-1, mark="a")
+        return found
+
+    monkeypatch.setattr("kato_exporter.stores.mongodb_settling._amounts", look_and_be_overtaken)
+    patterns.settle(snapshots, sign=-1, mark="a")
+    assert right_counts(learned) == kept_counts(learned)
+
+
+def test_a_symbol_that_comes_after_all_was_settled_is_left_alone(
+    learned: Database[Document], patterns: PatternRecords
+) -> None:
+    """KATO learns it anew while the settling is asked for again."""
+    [snapshot] = read(patterns, locators(learned)[:1])
+    symbol = decode(snapshot.content)["pattern_data"][0][0]
+    learned[SYMBOLS].delete_one({"name": symbol})
+    patterns.delete([snapshot])
+    patterns.settle([snapshot], sign=-1, mark="a")
+    anew = {"name": symbol, "frequency": 100, "pattern_member_frequency": 100}
+    learned[SYMBOLS].insert_one(dict(anew))
+    patterns.settle([snapshot], sign=-1, mark="a")
+    assert anew == learned[SYMBOLS].find_one({"name": symbol}, {"_id": False})
+
+
 def pattern(identity: int, events: Any, frequency: Any, **more: Any) -> Document:
     """Make a pattern."""
     return {

@@ -957,6 +957,22 @@ def test_each_right_of_an_editor_is_needed(
     assert 2 == place.client.exists("s", "h")
 
 
+def test_a_refused_change_leaves_nothing_watched(
+    place: Place, as_user: Callable[[list[str]], RedisConnection]
+) -> None:
+    """A key that is touched later does not stand in the way of the next change."""
+    session = new_session(place.client)
+    kept = one(place.sessions, session)
+    connection = as_user([*rules_of(place, "browser-editor"), "-sismember"])
+    with pytest.raises(QueryError, match="^SISMEMBER is refused: "):
+        RedisSessionRecords(connection).delete([kept])
+
+    place.client.append(session, " ")
+
+    payloads = RedisKeyRecords(connection).payloads
+    assert b"v" == payloads.string(payloads.of_string(b"v"))
+
+
 def test_the_account_of_a_reader_reads_everything_and_writes_nothing(
     place: Place, as_user: Callable[[list[str]], RedisConnection]
 ) -> None:

@@ -6,13 +6,12 @@ from typing import Any
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
-from pymongo.database import Database
 from qdrant_client import QdrantClient
 from redis import Redis
 
 from kato_exporter.demo.shapes import Document
 
-_RAW = CodecOptions(document_class=RawBSONDocument)
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument)
 
 Keys = Mapping[str, tuple[bytes | None, int]]
 """Of each key the payload of DUMP, and the expiry in epoch milliseconds, -1 where it has none."""
@@ -25,14 +24,12 @@ def keys(redis: Redis, names: Iterable[str]) -> Keys:
 
 def database(mongo: MongoClient[Document], name: str) -> dict[str, tuple[object, list[bytes]]]:
     """Read the indexes and the documents, in the order of their ids, of each collection."""
-    raw: Database[RawBSONDocument] = mongo.get_database(name, codec_options=_RAW)
-    return {
-        collection: (
-            mongo[name][collection].index_information(),
-            [document.raw for document in raw[collection].find().sort("_id")],
-        )
-        for collection in sorted(raw.list_collection_names())
-    }
+    found: dict[str, tuple[object, list[bytes]]] = {}
+    for collection in map(mongo[name].get_collection, sorted(mongo[name].list_collection_names())):
+        documents = collection.with_options(_RAW).find().sort("_id")
+        raws = [bytes(document.raw) for document in documents]
+        found[collection.name] = (collection.index_information(), raws)
+    return found
 
 
 def collection(qdrant: QdrantClient, name: str) -> tuple[Any, list[Any]]:

@@ -50,8 +50,9 @@ def test_nothing_in_the_form_is_invisible(value: bytes) -> None:
     ],
 )
 def test_a_value_as_text(value: bytes, expected: FormText) -> None:
-    """Visible text stands as it is; all else is spelled."""
+    """Visible text stands as it is, all else is spelled, and it comes back as it was."""
     assert expected == form_text(value)
+    assert value == form_bytes(sent(expected))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from kato_exporter.browser.mongodb_edit import mongodb_edit_pages
 from kato_exporter.browser.patterns import patterns_pages
 from kato_exporter.browser.qdrant import qdrant_pages
 from kato_exporter.browser.qdrant_edit import qdrant_edit_pages
+from kato_exporter.browser.qdrant_found import qdrant_found_pages
 from kato_exporter.browser.records.audit_pages import audit_pages
 from kato_exporter.browser.records.desk import Desk
 from kato_exporter.browser.records.janitor import Janitor
@@ -307,6 +308,7 @@ def _qdrant(settings: BrowserSettings) -> Part:
         pages=(
             lambda _: qdrant_pages(store, page_rows=settings.browser_page_rows),
             lambda desk: qdrant_edit_pages(points, desk),
+            lambda desk: qdrant_found_pages(store, desk),
         ),
         kinds=(points,),
         containers={"collection": lambda name: QdrantCollection(writing, points, name)},

@@ -1,11 +1,13 @@
 """The gate that every request passes before any page is made."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 import structlog
 from flask import Response, abort, g, jsonify, make_response, redirect, request, session, url_for
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
-from werkzeug.exceptions import TooManyRequests
+from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from kato_exporter.browser.accounts import Account, Accounts
 from kato_exporter.browser.answers import wanted_form
@@ -55,18 +57,20 @@ class Gate:
         writing = request.method not in _READS
         if rule in _UNGUARDED and not writing:
             return None
-        if writing:
-            _refuse_foreign()
         g.client = self._proxies.client(request)
+        if writing:
+            with _noting_refusals():
+                _refuse_foreign()
         account = self._account()
         g.user = None if account is None else User(account.name, account.role)
         if account is None and rule != SIGN_IN:
             leaving = writing and rule == SIGN_OUT
             return see_other(SIGN_IN) if leaving else _ask_to_sign_in()
         if writing:
-            self._refuse_forged()
-            if rule not in (SIGN_IN, SIGN_OUT):
-                require_editor()
+            with _noting_refusals():
+                self._refuse_forged()
+                if rule not in (SIGN_IN, SIGN_OUT):
+                    require_editor()
         return None
 
     def sign_in(self, name: str, password: str) -> Account | None:
@@ -135,6 +139,23 @@ class Gate:
             self._csrf.protect()
         except CSRFError as error:
             abort(400, f"{error.description} Load the page again, and send the form once more.")
+
+
+@contextmanager
+def _noting_refusals() -> Iterator[None]:
+    """Log a write that is refused: who asked for it, from where, at which route, and why not."""
+    try:
+        yield
+    except HTTPException as error:
+        user: User | None = g.get("user")
+        _log.warning(
+            "write refused",
+            user="(nobody)" if user is None else user.name,
+            client=g.client,
+            route=str(request.url_rule),
+            reason=error.description,
+        )
+        raise
 
 
 def see_other(address: str) -> Response:

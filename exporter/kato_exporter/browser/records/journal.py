@@ -69,7 +69,7 @@ CREATE TABLE items (
 ) STRICT;
 CREATE INDEX items_by_state ON items (operation, state, number, size);
 CREATE INDEX items_in_trash ON items (operation, state) WHERE content IS NOT NULL;
-CREATE INDEX items_in_flight ON items (operation, batch)
+CREATE INDEX items_in_flight ON items (operation, number)
     WHERE state = 'kept' OR aftermath IN ('due', 'settled');
 
 CREATE TABLE audit (
@@ -207,19 +207,19 @@ class Journal:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
+        [version] = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _SCHEMA_VERSION):
+            raise JournalError(
+                f"{self._file}: is of version {version}, and this program knows version "
+                f"{_SCHEMA_VERSION}; run the release that wrote it, or a later one"
+            )
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        [version] = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             connection.executescript(
                 f"BEGIN; {_SCHEMA}; PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
-            )
-        elif version != _SCHEMA_VERSION:
-            raise JournalError(
-                f"{self._file}: is of version {version}, and this program knows version "
-                f"{_SCHEMA_VERSION}; run the release that wrote it, or a later one"
             )
 
     def _only_one(self, file: Path) -> int:
