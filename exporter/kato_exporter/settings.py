@@ -97,7 +97,7 @@ class Settings:
     )
     qdrant_api_key: str | None = _setting(
         ApiKey(),
-        "API key for Qdrant; the read-only one is enough, but for a browser that may change vectors.",
+        "API key for Qdrant; the read-only one is enough to read.",
         secret=True,
     )
     store_timeout: float = _setting(

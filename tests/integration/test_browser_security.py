@@ -634,6 +634,8 @@ def test_a_host_of_the_clients_choice_is_in_no_answer(target: Target) -> None:
 
 
 CLIMBS = (
+    "",
+    ".",
     "../../../../../../etc/passwd",
     "..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
     "%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
@@ -703,6 +705,15 @@ def test_methods_of_others_are_refused(target: Target, method: str) -> None:
             [answer] = target.raw(line.encode())
             assert status_of(answer) in (400, 401, 404, 405), (place, answer[:100])
             assert b"sent-back" not in answer
+
+
+def test_the_password_is_hidden_and_may_be_pasted(target: Target) -> None:
+    """Its field is one that password managers know; nothing shortens what they fill in."""
+    with httpx.Client(base_url=target.browser.url, trust_env=False) as stranger:
+        page = Page(stranger.get("/login").text)
+    [own] = [own for tag, own in page.tags if tag == "input" and own.get("name") == "password"]
+    assert ("password", "current-password") == (own["type"], own["autocomplete"])
+    assert not {"maxlength", "pattern", "minlength", "onpaste"} & set(own)
 
 
 def test_names_of_accounts_cannot_be_found_out(tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import qdrant_edge as edge
 
 from kato_exporter.stores.qdrant_content import kept_point, point_as_it_was, same_point
 from kato_exporter.stores.qdrant_records import filter_as_it_is
-
-edge = pytest.importorskip("qdrant_edge", reason="qdrant-edge-py is not installed")
 
 NUMBER = 300
 PAYLOAD = {
