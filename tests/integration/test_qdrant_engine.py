@@ -89,7 +89,7 @@ def plain(vectors: Mapping[str, Any]) -> dict[str, Any]:
 
 def engine_filter(spelled: Mapping[str, Any]) -> Any:
     """Make the engine's filter of that of the API."""
-    conditions = [
+    conditions: list[Any] = [
         edge.HasIdCondition(set(each["has_id"]))
         if "has_id" in each
         else edge.FieldCondition(each["key"], match=edge.MatchValue(each["match"]["value"]))
