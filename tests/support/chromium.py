@@ -1,6 +1,5 @@
 """Chromium as a reader of the record browser, and what it complains of on the way."""
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +33,8 @@ _TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 _PATIENCE_MS = 15_000
 
 _AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-_ASK_AXE = f"axe.run({json.dumps({'runOnly': _TAGS, 'resultTypes': ['violations']})})"
+_ASK_AXE = """([wanted]) => axe.run({runOnly: wanted, resultTypes: ["violations"]})"""
+_COLOURS = ("color-contrast",)
 
 _REPORT = f"""
 Object.defineProperty(window, "{RAN}", {{ set() {{ console.error("hostile text ran"); }} }});
@@ -135,10 +135,12 @@ class Reader:
         found: list[str] = self.page.evaluate(_STICKING_OUT)
         return found
 
-    def barriers(self) -> list[str]:
+    def barriers(self, *, colours_only: bool = False) -> list[str]:
         """Give what axe-core finds on the page against WCAG 2.2 A and AA."""
-        self.page.evaluate(_AXE)
-        found: dict[str, Any] = self.page.evaluate(_ASK_AXE)
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(_AXE)
+        wanted = {"type": "rule", "values": _COLOURS} if colours_only else _TAGS
+        found: dict[str, Any] = self.page.evaluate(_ASK_AXE, [wanted])
         return [
             f"{violation['id']}: {node['failureSummary']}\n{node['html'][:300]}"
             for violation in found["violations"]

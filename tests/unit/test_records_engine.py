@@ -87,6 +87,10 @@ class Office:
             self.operations, self.runner, stores, **{"writable": True, **self._options}
         )
 
+    def without_limits(self) -> None:
+        """Let a user begin as many operations as they like."""
+        self.desk._limit_rate = lambda user: None  # type: ignore[assignment]  # noqa: ARG005, SLF001
+
     def reopen(self) -> None:
         """Start again, after a process that died."""
         self.memos.faults.arm()
@@ -193,7 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
         self.memos = MemoryRecords()
         self.office = Office(Path(self.directory.name), self.memos, clock=lambda: 0.0)
-        self.office.desk._limit_rate = lambda _: None  # type: ignore[method-assign]  # noqa: SLF001
+        self.office.without_limits()
         self.planned: dict[str, set[tuple[bytes, bytes]]] = {}
         self.confirmed: set[tuple[bytes, bytes]] = set()
         self.certain = True
@@ -310,13 +314,15 @@ class AnyOrder(RuleBasedStateMachine):
     ) -> None:
         """Act; where `at` is not 0 the process dies at that step, or the store fails from it on."""
         if at:
-            self.memos.faults.arm(**{"dies_at" if dies else "fails_at": at}, late=late)
+            self.memos.faults.arm(
+                dies_at=at if dies else None, fails_at=None if dies else at, late=late
+            )
             self.certain = self.certain and not late
         with suppress(DiedError, RefusedError, StoreError):
             act()
         if self.memos.faults.died:
             self.office.reopen()
-            self.office.desk._limit_rate = lambda _: None  # type: ignore[method-assign]  # noqa: SLF001
+            self.office.without_limits()
         self.memos.faults.arm()
 
     def _assert_total(self) -> None:
@@ -400,7 +406,10 @@ def test_a_death_or_failure_at_any_step_loses_nothing_and_can_be_resumed_or_undo
         with office_in(tmp_path / str(step)) as office:
             memos, at_first = office.memos, dict(office.memos.records)
             before(office)
-            memos.faults.arm(**{fault: step})
+            memos.faults.arm(
+                dies_at=step if fault == "dies_at" else None,
+                fails_at=step if fault == "fails_at" else None,
+            )
             with suppress(DiedError, RefusedError, StoreError):
                 act(office)
             came_to = memos.faults.step
@@ -618,7 +627,9 @@ def test_a_plan_is_bounded_in_number_bytes_and_time(
         monkeypatch.undo()
         read = office.memos.read
         monkeypatch.setattr(
-            MemoryRecords, "read", lambda _, names: (now.__setitem__(0, now[0] + 15), read(names))[1]
+            MemoryRecords,
+            "read",
+            lambda _, names: (now.__setitem__(0, now[0] + 15), read(names))[1],
         )
         with pytest.raises(TooLargeError, match="longer than 20 s"):
             office.plan(*many[:300])
@@ -774,9 +785,7 @@ def test_what_an_interrupted_operation_has_done_is_found_out_before_the_next(
             office.reopen()
             office.confirm(second)
             resume_all(office)
-            done = sum(
-                office.states(each).get("done", 0) for each in (first, second)
-            )
+            done = sum(office.states(each).get("done", 0) for each in (first, second))
             assert 1 == done
             assert_settled(office)
     pytest.fail("there is no end of steps")

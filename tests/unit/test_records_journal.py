@@ -37,9 +37,7 @@ from support.waiting import at_most, eventually
 
 ALICE = User("alice", "editor")
 AUTHOR = Author("alice", "192.0.2.7")
-FORGE = (
-    f"INSERT INTO audit SELECT 3, {', '.join(audit.COLUMNS[1:])} FROM audit WHERE number = 2"  # noqa: S608 - ours
-)
+FORGE = f"INSERT INTO audit SELECT 3, {', '.join(audit.COLUMNS[1:])} FROM audit WHERE number = 2"  # noqa: S608 - ours
 """Puts a third entry in that looks like the second."""
 
 
@@ -263,9 +261,14 @@ def test_a_place_that_is_none_for_a_journal_is_told(
 def test_a_transaction_is_whole_or_nothing(tmp_path: Path) -> None:
     """Also with another within it, and after one that failed."""
     with Journal(tmp_path) as journal:
-        with pytest.raises(ZeroDivisionError), journal.transaction():
-            append(journal, AUTHOR, [deed("one")])
-            raise ZeroDivisionError
+
+        def fail() -> None:
+            with journal.transaction():
+                append(journal, AUTHOR, [deed("one")])
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
         append(journal, AUTHOR, [deed("two")])
         assert [{"number": 1, "record": "two"}] == journal.rows("SELECT number, record FROM audit")
 
@@ -286,6 +289,11 @@ def fill_disk(journal: Journal) -> None:
     """Let SQLite find the disk full from now on, with a little space left."""
     [used] = journal.rows("PRAGMA page_count")
     journal.rows(f"PRAGMA max_page_count = {used['page_count'] + 20}")
+
+
+def read_only(journal: Journal) -> None:
+    """Let SQLite take nothing from now on."""
+    journal.rows("PRAGMA query_only = true")
 
 
 def free_disk(journal: Journal) -> None:
@@ -328,7 +336,7 @@ def test_where_the_disk_is_full_once_the_store_has_deleted_nothing_is_lost(tmp_p
         identity = desk.plan_deletion("memo", [b"one"], ALICE, "192.0.2.7")
         found = desk.operations.find(identity)
         assert found is not None
-        memos.before_delete = lambda: journal.rows("PRAGMA query_only = true")
+        memos.before_delete = lambda: read_only(journal)
         desk.confirm(identity, found.digest, ALICE)
         assert [(b"one", b"content")] == memos.taken
         found = desk.operations.find(identity)

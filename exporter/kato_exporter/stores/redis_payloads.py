@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from kato_exporter.stores.errors import QueryError
@@ -107,7 +106,10 @@ class RedisPayloads:
         return payload
 
     def with_field(self, payload: bytes, field: bytes, value: bytes) -> bytes:
-        """Give the payload of a hash that has another value in one field."""
+        """Give the payload of a hash that has another value in one field.
+
+        It is of a hash that was put back, so that `to_restore` knows how to make it.
+        """
         _refuse_expiring(payload)
         changed: bytes
         _, _, changed = self._within(
@@ -117,7 +119,7 @@ class RedisPayloads:
                 ("DUMP", key),
             ]
         )
-        return changed
+        return self._dumped_again(changed)
 
     def string(self, payload: bytes) -> bytes:
         """Give the string of a payload."""
@@ -132,10 +134,16 @@ class RedisPayloads:
         _, value = self._within(lambda key: [*_restored(payload, key), ("HGET", key, field)])
         return value
 
-    def check(self, payloads: Sequence[bytes]) -> None:
-        """See that the server takes these payloads."""
-        for payload in payloads:
-            self._within(partial(_restored, payload))
+    def to_restore(self, payload: bytes) -> bytes:
+        """Give what RESTORE is to get, so that DUMP gives this payload again.
+
+        That is mostly the payload itself. A hash table that is filled in the order in which another
+        one was read has the elements of each bucket the other way round; filled in the order in
+        which that one is read, it is like the first. Where the server has packed its value
+        in another way than it would now, there is no such payload, and this is itself.
+        """
+        again = self._dumped_again(payload)
+        return again if self._dumped_again(again) == payload else payload
 
     def same(self, one: bytes, other: bytes) -> bool:
         """Tell whether two payloads are of the same value, whatever way a server keeps it.
@@ -152,6 +160,12 @@ class RedisPayloads:
                     found = [self._elements(each, question) for each in (one, other)]
                     return bool(found[0] == found[1])
         return False
+
+    def _dumped_again(self, payload: bytes) -> bytes:
+        """Give the payload of a key that is made of a payload."""
+        dumped: bytes
+        _, dumped = self._within(lambda key: [*_restored(payload, key), ("DUMP", key)])
+        return dumped
 
     def _elements(self, payload: bytes, question: Callable[[bytes], Command]) -> Any:
         """Give the elements of a collection, in no order: members, or pairs."""

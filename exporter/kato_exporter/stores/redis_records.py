@@ -1,7 +1,7 @@
 """Redis keys as records: kept by DUMP with their expiry, changed only if unchanged, put back.
 
-A collection may be kept in another order when it was put back, and DUMP tells it in another order
-then; it is compared by its elements.
+The server may keep a collection in another order when it was put back, or when it was started anew,
+and DUMP tells it in another order then; such a one is compared by its elements.
 """
 
 from collections.abc import Sequence
@@ -76,8 +76,9 @@ class RedisKeyRecords:
 
     def restore(self, snapshots: Sequence[Snapshot]) -> list[Outcome]:
         """Put keys back; nothing is, where the server refuses the payload of one of them."""
-        self.payloads.check([each.content for each in snapshots])
-        return carry_out(self._connection, [self._restoration(each) for each in snapshots])
+        payloads = [self.payloads.to_restore(each.content) for each in snapshots]
+        changes = map(self._restoration, snapshots, payloads)
+        return carry_out(self._connection, list(changes))
 
     def settle(self, snapshots: Sequence[Snapshot], *, sign: int, mark: str) -> None:
         """Do nothing: no other record counts keys."""
@@ -112,13 +113,15 @@ class RedisKeyRecords:
 
         return Change(watched=(key,), questions=(("DUMP", key),), decide=decide)
 
-    def _restoration(self, snapshot: Snapshot) -> Change:
+    def _restoration(self, snapshot: Snapshot, payload: bytes) -> Change:
         key = self.locators.key(snapshot.locator)
         kept = KeptKey(snapshot.content, expiry(snapshot.surroundings))
 
         def decide(replies: Sequence[Reply]) -> Outcome | list[Command]:
             place = place_for(kept, replies, self.payloads)
-            return [restore_command(key, kept)] if place is None else place
+            if place is not None:
+                return place
+            return [restore_command(key, KeptKey(payload, kept.expires_at))]
 
         return Change(watched=(key,), questions=kept_questions(key), decide=decide)
 
@@ -128,7 +131,8 @@ def replacement(payloads: RedisPayloads, key: bytes, old: bytes, new: bytes) -> 
 
     A string is set, because RESTORE would tell the world of a new key: of another session.
     """
-    value = payloads.string(new) if is_string(old) and is_string(new) else None
+    sets = is_string(old) and is_string(new)
+    made_of = payloads.string(new) if sets else payloads.to_restore(new)
 
     def decide(replies: Sequence[Reply]) -> Outcome | list[Command]:
         now = kept_key(replies)
@@ -136,9 +140,9 @@ def replacement(payloads: RedisPayloads, key: bytes, old: bytes, new: bytes) -> 
             return Outcome.MISSING
         if not payloads.same(now.payload, old):
             return Outcome.CHANGED
-        if value is not None:
-            return [("SET", key, value, "KEEPTTL")]
-        return [(*restore_command(key, KeptKey(new, now.expires_at)), "REPLACE")]
+        if sets:
+            return [("SET", key, made_of, "KEEPTTL")]
+        return [(*restore_command(key, KeptKey(made_of, now.expires_at)), "REPLACE")]
 
     return Change(watched=(key,), questions=kept_questions(key), decide=decide)
 

@@ -153,7 +153,8 @@ class RedisSessionRecords:
 
         A pointer is left alone that names a later session of the node by now.
         """
-        self.payloads.check([each.content for each in snapshots])
+        for each in snapshots:
+            self.payloads.to_restore(each.content)
         return carry_out(self._connection, [self._restoration(each) for each in snapshots])
 
     def settle(self, snapshots: Sequence[Snapshot], *, sign: int, mark: str) -> None:

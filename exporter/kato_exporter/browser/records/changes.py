@@ -11,6 +11,7 @@ from kato_exporter.browser.records.operations import (
     ItemState,
     Operation,
     Operations,
+    edited,
 )
 from kato_exporter.browser.records.refusals import outcomes_of
 from kato_exporter.browser.records.settling import Settling
@@ -70,7 +71,7 @@ class Changes:
     ) -> Sequence[str]:
         if operation.action is Action.EDIT:
             return [
-                replaced(kind, snapshot, item["after"])
+                self._replaced(kind, item, snapshot)
                 for item, snapshot in zip(items, snapshots, strict=True)
             ]
         outcomes, refusal = outcomes_of(kind.delete, snapshots)
@@ -78,20 +79,26 @@ class Changes:
             self._operations.add_note(operation.id, f"Some were refused: {refusal}")
         return outcomes
 
+    def _replaced(self, kind: RecordKind, item: Item, now: Snapshot) -> Outcome:
+        """Give a record another content; DONE also where it has that, after an order asked twice.
 
-def replaced(kind: RecordKind, snapshot: Snapshot, content: bytes) -> Outcome:
-    """Give a record another content; DONE also where it has that, after an order asked twice."""
-    outcome = kind.replace(snapshot, content)
-    if outcome is Outcome.CHANGED:
-        [now] = kind.read([snapshot.locator])
-        if now is not None and now.content == content:
-            return Outcome.DONE
-    return outcome
+        An edit that undoes another does so only where the record is what that one has made of it.
+        """
+        [source] = self._operations.sources([item])
+        if source is not None and source["after"] is None:
+            return Outcome.CHANGED
+        expected = now if source is None else edited(source)
+        outcome = kind.replace(expected, item["after"])
+        if outcome is Outcome.CHANGED:
+            [now_again] = kind.read([item["locator"]])
+            if now_again is not None and now_again.content == item["after"]:
+                return Outcome.DONE
+        return outcome
 
 
 def _result(item: Item, state: str) -> Result:
-    edited = state == Outcome.DONE and item.get("after") is not None
-    after = hashlib.sha256(item["after"]).hexdigest() if edited else ""
+    was_edited = state == Outcome.DONE and item.get("after") is not None
+    after = hashlib.sha256(item["after"]).hexdigest() if was_edited else ""
     return Result(item, state, item["version"], after)
 
 

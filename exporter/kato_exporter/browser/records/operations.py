@@ -207,22 +207,15 @@ class Operations:
         )
 
     def edit_back(self, operation: str) -> None:
-        """Make edits of records that are to be put back: from what they became to what they were.
+        """Make edits of records that are to be put back: to what they were.
 
-        So what they became is kept in its turn.
+        So what they became by the edits that are undone is kept in its turn.
         """
-        rows = self.journal.rows(
-            "SELECT items.number, source.content, source.after FROM items JOIN items AS source"
-            " ON source.operation = items.source_operation"
-            " AND source.number = items.source_number WHERE items.operation = ?",
+        self.journal.write(
+            "UPDATE items SET version = NULL, after = (SELECT source.content FROM items AS source"
+            " WHERE source.operation = items.source_operation"
+            " AND source.number = items.source_number) WHERE operation = ?",
             [operation],
-        )
-        self.journal.write_many(
-            "UPDATE items SET version = ?, after = ? WHERE operation = ? AND number = ?",
-            [
-                (hashlib.sha256(row["after"]).hexdigest(), row["content"], operation, row["number"])
-                for row in rows
-            ],
         )
 
     def append(self, operation: str, items: Sequence[Planned]) -> list[Item]:

@@ -36,7 +36,8 @@ class Settling:
             gone = [snapshot_of(item) for item in batch]
             come = [edited(item) for item in batch if item["after"] is not None]
         name = batch[0]["batch"]
-        marked = [(s, sign, f"{name}{sign:+}") for s, sign in ((gone, -1), (come, 1)) if s]
+        # What has come goes first: a count that is too small for what has gone would stay.
+        marked = [(s, sign, f"{name}{sign:+}") for s, sign in ((come, 1), (gone, -1)) if s]
         if any(item["aftermath"] == Aftermath.DUE for item in batch):
             for snapshots, sign, mark in marked:
                 kind.settle(snapshots, sign=sign, mark=mark)
