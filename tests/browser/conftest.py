@@ -35,8 +35,9 @@ def records(filled: tuple[Stores, Records]) -> Records:
 def site(
     filled: tuple[Stores, Records], chrome: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """Give a record browser on the filled stores."""
-    with running_site(tmp_path_factory.mktemp("site"), chrome, filled[0].settings) as site:
+    """Give a record browser on the filled stores, with short pages."""
+    settings = filled[0].settings | {"KATO_BROWSER_PAGE_ROWS": "10"}
+    with running_site(tmp_path_factory.mktemp("site"), chrome, settings) as site:
         yield site
 
 

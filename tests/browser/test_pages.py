@@ -109,11 +109,9 @@ def test_pages_suit_every_reader(site: Site, addresses: list[str], theme: Theme)
     """Nothing stands out of the window, axe-core finds no barrier, Chromium has no complaint."""
     with closing(site.reader(theme=theme)) as reader:
         pages: dict[str, int] = dict.fromkeys(addresses, HTTPStatus.OK) | FAILURES
-        if theme == "light":
-            complaints = list(complaints_of(reader, pages))
-        else:  # it has other colours, and nothing else
-            found = complaints_of(reader, pages, looked_at=WIDTHS[1:2], colours_only=True)
-            complaints = list(found)
+        dark = theme == "dark"  # which has other colours, and nothing else
+        looked_at = WIDTHS[1:2] if dark else WIDTHS[:2]
+        complaints = list(complaints_of(reader, pages, looked_at=looked_at, colours_only=dark))
         reader.assert_content()
     assert not complaints, "\n\n".join(complaints)
 

@@ -1,0 +1,465 @@
+"""Bulk deletes by the record browser as a child process, that is killed, and whose store dies.
+
+Each time: every record is in the store or in the trash, byte for byte; the audit log is whole and
+says what became of each; and it can be gone on with, or undone.
+"""
+
+import random
+import re
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from bson import Int64, encode
+from pymongo import MongoClient
+from redis import Redis
+
+from kato_exporter.browser.records.audit import verify
+from kato_exporter.browser.records.journal import FILE_NAME
+from kato_exporter.browser.records.pages import locator_text
+from kato_exporter.demo.servers import start_mongod, start_valkey
+from kato_exporter.demo.shapes import Document
+from kato_exporter.stores.bson_elements import BsonType, BsonValue
+from kato_exporter.stores.mongodb_places import Place
+from support.browsing import EDITOR, PASSWORD, RunningBrowser, browsing
+from support.fault_proxy import FaultProxy
+from support.servers import started
+from support.waiting import eventually
+
+MANY = 10_000
+SOME = 350
+LATEST = 4_102_444_800_000
+"""When the keys expire, in epoch ms: in 2100."""
+
+Kept = dict[bytes, bytes]
+"""The content of records by their locators."""
+
+
+class Subject(Protocol):
+    """Records of one kind in a store."""
+
+    kind: str
+    settings: dict[str, str]
+
+    def fill(self, number: int) -> None:
+        """Write so many records."""
+
+    def present(self) -> Kept:
+        """Give all records, byte for byte."""
+
+    def beside(self) -> object:
+        """Give what is kept of each record besides its content."""
+
+
+class Keys:
+    """Redis keys on a Valkey, each with an expiry."""
+
+    kind = "Redis key"
+
+    def __init__(self, url: str) -> None:
+        self.settings = {"KATO_REDIS_URL": url}
+        self.client = Redis.from_url(url)
+
+    def fill(self, number: int) -> None:
+        """Write them, of every size up to 2 KB."""
+        pipe = self.client.pipeline(transaction=False)
+        for each in range(number):
+            pipe.set(f"key {each}", f"{each}" * (each % 400), pxat=LATEST + each)
+        pipe.execute()
+
+    def present(self) -> Kept:
+        """Give all keys with what DUMP tells of them."""
+        names: Any = sorted(self.client.keys())
+        pipe = self.client.pipeline(transaction=False)
+        for name in names:
+            pipe.dump(name)
+        return {b"0:" + name: dump for name, dump in zip(names, pipe.execute(), strict=True)}
+
+    def beside(self) -> object:
+        """Give when each expires, in epoch ms."""
+        names: Any = sorted(self.client.keys())
+        pipe = self.client.pipeline(transaction=False)
+        for name in names:
+            pipe.pexpiretime(name)
+        return dict(zip(names, pipe.execute(), strict=True))
+
+
+class Documents:
+    """Documents of a knowledge base on a MongoDB."""
+
+    kind = "document"
+
+    def __init__(self, url: str) -> None:
+        self.settings = {"KATO_MONGO_URL": url}
+        self.client: MongoClient[Document] = MongoClient(url)
+        self._collection = self.client["faults_kato"]["predictions_kb"]
+
+    def fill(self, number: int) -> None:
+        """Write them, of every size up to 2 KB."""
+        self._collection.insert_many(
+            [{"_id": Int64(each), "text": f"{each}" * (each % 400)} for each in range(number)]
+        )
+
+    def present(self) -> Kept:
+        """Give all documents as BSON."""
+        return {
+            self._locator(document["_id"]): encode(document) for document in self._collection.find()
+        }
+
+    def beside(self) -> object:
+        """Give nothing: a document is all there is of it."""
+
+    def _locator(self, identity: int) -> bytes:
+        data = identity.to_bytes(8, "little")
+        return Place("faults_kato", "predictions_kb", BsonValue(BsonType.LONG, data)).locator
+
+
+@pytest.fixture(params=["keys", "documents"])
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    """Give records of each kind in turn, on a server of its own."""
+    with ExitStack() as stack:
+        if request.param == "keys":
+            valkey = stack.enter_context(started(lambda: start_valkey(tmp_path / "valkey")))
+            keys = Keys(valkey.url)
+            stack.enter_context(closing(keys.client))
+            yield keys
+        else:
+            mongod = stack.enter_context(started(lambda: start_mongod(tmp_path / "mongodb")))
+            documents = Documents(mongod.url)
+            stack.enter_context(closing(documents.client))
+            yield documents
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """An editor who is signed in at a browser."""
+
+    client: httpx.Client
+
+    @classmethod
+    def at(cls, url: str) -> "Editor":
+        """Sign in."""
+        client = httpx.Client(base_url=url, timeout=120, trust_env=False)
+        editor = cls(client)
+        came = editor.send("/login", {"name": EDITOR, "password": PASSWORD}, token_from="/login")
+        assert 303 == came.status_code, came.text
+        return editor
+
+    def send(
+        self, path: str, form: dict[str, Any], *, token_from: str = "/trash"
+    ) -> httpx.Response:
+        """Send a form of ours."""
+        page = self.client.get(token_from).text
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+        assert token is not None, page
+        return self.client.post(path, data=form | {"csrf_token": token[1]})
+
+    def plan(self, kind: str, locators: Sequence[bytes]) -> str:
+        """Choose records, and give the path of the preview."""
+        form = {"kind": kind, "locator": [locator_text(each) for each in locators]}
+        planned = self.send("/operations", form)
+        assert 303 == planned.status_code, planned.text
+        return planned.headers["Location"]
+
+    def confirm(self, path: str) -> None:
+        """Press the button of the preview."""
+        digest = self.facts(path)["digest"]
+        assert 303 == self.send(f"{path}/confirm", {"digest": digest}).status_code
+
+    def press(self, path: str, button: str) -> str:
+        """Press `resume` or `restore` on an operation; give the path of what came of it."""
+        pressed = self.send(f"{path}/{button}", {})
+        assert 303 == pressed.status_code, pressed.text
+        return pressed.headers["Location"]
+
+    def facts(self, path: str) -> dict[str, Any]:
+        """Read a page as JSON."""
+        found: dict[str, Any] = self.client.get(path, params={"format": "json"}).json()
+        return found
+
+    def ended(self, path: str) -> dict[str, Any]:
+        """Wait for the end of an operation, and give it."""
+
+        def end() -> dict[str, Any] | None:
+            operation: dict[str, Any] = self.facts(path)["operation"]
+            return None if operation["state"] == "running" else operation
+
+        return eventually(end, within=90, what="the operation ends")
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the journal of a browser says, read beside it."""
+
+    directory: Path
+
+    def rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:
+        """Ask the file."""
+        file = (self.directory / FILE_NAME).as_uri()
+        with closing(sqlite3.connect(f"{file}?mode=ro", uri=True, timeout=10)) as connection:
+            return connection.execute(question, values).fetchall()
+
+    def count(self, condition: str) -> int:
+        """Count records."""
+        [(number,)] = self.rows(f"SELECT count(*) FROM items WHERE {condition}")  # noqa: S608 - ours
+        return int(number)
+
+    def kept(self) -> set[tuple[bytes, bytes]]:
+        """Give what the trash has."""
+        return set(self.rows("SELECT locator, content FROM items WHERE content NOTNULL"))
+
+    def assert_agrees(self) -> None:
+        """Compare the audit log with what became of each record."""
+        assert verify(self.directory).fault is None
+        of_log = Counter(self.rows("SELECT operation, record, result FROM audit WHERE store <> ''"))
+        of_items = Counter(
+            self.rows(
+                "SELECT operation, label, state FROM items WHERE state NOT IN ('planned', 'kept')"
+            )
+        )
+        assert of_items == of_log
+
+
+def assert_nothing_lost(ledger: Ledger, subject: Subject, at_first: Kept) -> None:
+    """Find each record in the store or in the trash, byte for byte."""
+    present, kept = subject.present(), ledger.kept()
+    lost = [
+        locator
+        for locator, content in at_first.items()
+        if present.get(locator) != content and (locator, content) not in kept
+    ]
+    assert [] == lost
+    ledger.assert_agrees()
+
+
+def browser_on(directory: Path, subject: Subject) -> RunningBrowser:
+    """Start a browser that may write."""
+    return RunningBrowser(
+        directory,
+        KATO_BROWSER_WRITABLE="true",
+        KATO_BROWSER_DATA_DIR=str(directory / "data"),
+        **subject.settings,
+    )
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [1])
+def test_a_browser_that_is_killed_again_and_again_loses_nothing(
+    subject: Subject, tmp_path: Path, seed: int
+) -> None:
+    """At moments of a bulk delete and of its undo, which are gone on with each time."""
+    rolled = random.Random(seed)  # noqa: S311 - no secret
+    subject.fill(MANY)
+    at_first, beside = subject.present(), subject.beside()
+    ledger = Ledger(tmp_path / "data")
+    operation = ""
+    begun: list[str] = []
+    for button, state, points in (
+        ("confirm", "action = 'delete'", [*range(0, MANY, 1_250)]),
+        ("restore", "action = 'restore'", [*range(0, MANY, 2_500)]),
+    ):
+        done = f"state = 'done' AND operation IN (SELECT id FROM operations WHERE {state})"
+        for point in [*points, None]:
+            browser = browser_on(tmp_path, subject)
+            try:
+                editor = Editor.at(browser.url)
+                act = partial(_begin_or_go_on, editor, subject, at_first, button, begun, operation)
+                if point is None:
+                    operation = act()
+                    assert "done" == editor.ended(operation)["state"]
+                    assert 0 == browser.end()
+                    break
+                with ThreadPoolExecutor(1) as pool:
+                    pressed = pool.submit(act)
+                    eventually(
+                        lambda at=point: pressed.done() or ledger_has(ledger, done, at),
+                        within=60,
+                        what=f"{point} records are done",
+                    )
+                    time.sleep(rolled.uniform(0, 0.03))  # to whatever step that is
+                    browser.kill()
+                    operation = _operation(ledger, state) or operation
+            finally:
+                browser.kill()
+            assert_nothing_lost(ledger, subject, at_first)
+        if button == "confirm":
+            assert {} == subject.present()
+        begun.clear()
+    assert at_first == subject.present()
+    assert beside == subject.beside()
+    assert_nothing_lost(ledger, subject, at_first)
+    assert [(2,)] == ledger.rows("SELECT count(*) FROM operations WHERE state <> 'planned'")
+
+
+def ledger_has(ledger: Ledger, condition: str, number: int) -> bool:
+    """Tell whether so many records are in a state, and at least one."""
+    try:
+        return ledger.count(condition) >= max(1, number)
+    except sqlite3.OperationalError:  # not there yet
+        return False
+
+
+def _operation(ledger: Ledger, condition: str) -> str:
+    found = ledger.rows(
+        f"SELECT id FROM operations WHERE state <> 'planned' AND {condition}"  # noqa: S608 - ours
+    )
+    return f"/operations/{found[0][0]}" if found else ""
+
+
+def _begin_or_go_on(
+    editor: Editor,
+    subject: Subject,
+    at_first: Kept,
+    button: str,
+    begun: list[str],
+    operation: str,
+) -> str:
+    """Begin the delete or its undo where nothing has begun yet, else go on with it."""
+    if begun:
+        return editor.press(operation, "resume")
+    if button == "confirm":
+        operation = editor.plan(subject.kind, list(at_first))
+        begun.append(operation)
+        editor.confirm(operation)
+        return operation
+    begun.append(operation)
+    return editor.press(operation, "restore")
+
+
+@pytest.mark.parametrize("moment", ["before the delete", "after the delete"])
+@pytest.mark.parametrize("button", ["resume", "restore"])
+def test_a_store_that_dies_around_a_delete_loses_nothing(
+    subject: Subject, tmp_path: Path, moment: str, button: str
+) -> None:
+    """Between trash and delete, and between delete and audit; then it comes back."""
+    subject.fill(SOME)
+    at_first, beside = subject.present(), subject.beside()
+    ledger = Ledger(tmp_path / "data")
+    [(setting, url)] = subject.settings.items()
+    target = urlsplit(url).port
+    assert target is not None
+    with FaultProxy(target) as proxy:
+        subject.settings = {setting: url.replace(f":{target}", f":{proxy.port}")}
+        with browsing(
+            tmp_path,
+            KATO_BROWSER_WRITABLE="true",
+            KATO_BROWSER_DATA_DIR=str(tmp_path / "data"),
+            KATO_STORE_TIMEOUT="2",
+            **subject.settings,
+        ) as browser:
+            editor = Editor.at(browser.url)
+            operation = editor.plan(subject.kind, list(at_first))
+            proxy.delay(0.25)
+            with ThreadPoolExecutor(1) as pool:
+                confirmed = pool.submit(editor.confirm, operation)
+                if moment == "before the delete":
+                    eventually(
+                        lambda: ledger.count("state = 'kept'"), within=20, what="they are kept"
+                    )
+                else:
+                    eventually(
+                        lambda: len(subject.present()) < SOME, within=20, what="some are deleted"
+                    )
+                proxy.refuse()
+                confirmed.result()
+            stands = editor.ended(operation)
+            assert "interrupted" == stands["state"], stands
+            left = len(subject.present())
+            assert (SOME if moment == "before the delete" else SOME - 100) == left
+            assert_nothing_lost(ledger, subject, at_first)
+            proxy.heal()
+            after = editor.press(operation, button)
+            ended = editor.ended(after)
+            assert "done" == ended["state"], ended
+            if button == "resume":
+                assert {"done": SOME} == ended["states"]
+                assert {} == subject.present()
+                ended = editor.ended(editor.press(operation, "restore"))
+            assert at_first == subject.present()
+            assert beside == subject.beside()
+            assert_nothing_lost(ledger, subject, at_first)
+
+
+def test_a_browser_that_is_told_to_end_in_the_middle_ends_in_order(
+    subject: Subject, tmp_path: Path
+) -> None:
+    """After the batch under way; what is left is gone on with."""
+    subject.fill(MANY)
+    at_first = subject.present()
+    ledger = Ledger(tmp_path / "data")
+    browser = browser_on(tmp_path, subject)
+    try:
+        editor = Editor.at(browser.url)
+        operation = editor.plan(subject.kind, list(at_first))
+        with ThreadPoolExecutor(1) as pool:
+            confirmed = pool.submit(editor.confirm, operation)
+            eventually(lambda: ledger.count("state = 'done'"), within=30, what="some are deleted")
+            assert 0 == browser.end()
+            assert confirmed.exception() is None or isinstance(
+                confirmed.exception(), (httpx.HTTPError, AssertionError)
+            )
+        assert [] == browser.faults
+    finally:
+        browser.kill()
+    assert 0 == ledger.count("state = 'kept'")
+    assert [("interrupted",)] == ledger.rows(
+        "SELECT state FROM operations WHERE state <> 'planned'"
+    )
+    assert 0 < len(subject.present()) < MANY
+    assert_nothing_lost(ledger, subject, at_first)
+    browser = browser_on(tmp_path, subject)
+    try:
+        editor = Editor.at(browser.url)
+        editor.press(operation, "resume")
+        assert {"done": MANY} == editor.ended(operation)["states"]
+    finally:
+        browser.kill()
+    assert {} == subject.present()
+
+
+def test_of_editors_who_save_at_once_one_does(tmp_path: Path) -> None:
+    """The others get 409; each time what one of them typed is there, whole."""
+    with started(lambda: start_valkey(tmp_path / "valkey")) as valkey:
+        keys = Keys(valkey.url)
+        with (
+            closing(keys.client),
+            browsing(
+                tmp_path,
+                KATO_BROWSER_WRITABLE="true",
+                KATO_BROWSER_DATA_DIR=str(tmp_path / "data"),
+                **keys.settings,
+            ) as browser,
+            ThreadPoolExecutor(4) as pool,
+        ):
+            editors = [Editor.at(browser.url) for _ in range(4)]
+            for turn in range(3):
+                keys.client.set("shared", f"turn {turn}")
+                forms = [_edit_form(editor) for editor in editors]
+                saves: list[Callable[[], httpx.Response]] = [
+                    partial(
+                        editor.send,
+                        "/redis/key/edit?name=shared",
+                        form | {"text": f"{turn} by {number}", "step": "save"},
+                    )
+                    for number, (editor, form) in enumerate(zip(editors, forms, strict=True))
+                ]
+                answers = [each.result() for each in [pool.submit(save) for save in saves]]
+                statuses = [answer.status_code for answer in answers]
+                assert [303, 409, 409, 409] == sorted(statuses)
+                assert f"{turn} by {statuses.index(303)}".encode() == keys.client.get("shared")
+            assert 3 == Ledger(tmp_path / "data").count("state = 'done'")
+
+
+def _edit_form(editor: Editor) -> dict[str, str]:
+    page = editor.client.get("/redis/key/edit", params={"name": "shared"}).text
+    return dict(re.findall(r'<input type="hidden" name="(version|escaped)" value="([^"]*)"', page))
