@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,20 +146,11 @@ class Editor:
 
     client: httpx.Client
 
-    @classmethod
-    def at(cls, url: str) -> "Editor":
-        """Sign in."""
-        client = httpx.Client(base_url=url, timeout=120, trust_env=False)
-        editor = cls(client)
-        came = editor.send("/login", {"name": EDITOR, "password": PASSWORD}, token_from="/login")
-        assert 303 == came.status_code, came.text
-        return editor
-
     def send(
-        self, path: str, form: dict[str, Any], *, token_from: str = "/trash"
+        self, path: str, form: dict[str, Any], *, page_with_form: str = "/audit"
     ) -> httpx.Response:
         """Send a form of ours."""
-        page = self.client.get(token_from).text
+        page = self.client.get(page_with_form).text
         token = re.search(r'name="csrf_token" value="([^"]+)"', page)
         assert token is not None, page
         return self.client.post(path, data=form | {"csrf_token": token[1]})
@@ -252,88 +243,98 @@ def browser_on(directory: Path, subject: Subject) -> RunningBrowser:
     )
 
 
+@contextmanager
+def editor_at(url: str) -> Iterator[Editor]:
+    """Sign in."""
+    with httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
+        editor = Editor(client)
+        form = {"name": EDITOR, "password": PASSWORD}
+        came = editor.send("/login", form, page_with_form="/login")
+        assert 303 == came.status_code, came.text
+        yield editor
+
+
+class Siege:
+    """A browser that is started and killed again and again, with the same directory and store."""
+
+    def __init__(self, directory: Path, subject: Subject, seed: int) -> None:
+        self.ledger = Ledger(directory / "data")
+        self._start = partial(browser_on, directory, subject)
+        self._rolled = random.Random(seed)  # noqa: S311 - no secret
+
+    @contextmanager
+    def browser(self) -> Iterator[Editor]:
+        """Run a browser for an editor, and kill it at the end."""
+        running = self._start()
+        try:
+            with editor_at(running.url) as editor:
+                yield editor
+                running.kill()
+        finally:
+            running.kill()
+
+    def kill_after(self, number: int, press: Callable[[Editor], object], *, action: str) -> None:
+        """Press a button, and kill the browser when so many records of an action are done."""
+        with ThreadPoolExecutor(1) as pool, self.browser() as editor:
+            before = self.done(action)
+            pressed = pool.submit(press, editor)
+            eventually(
+                lambda: self.done(action) >= max(before + 1, number) or self.is_done(action),
+                within=60,
+                what=f"{number} records are done",
+            )
+            time.sleep(self._rolled.uniform(0, 0.03))  # to whatever step that is
+        assert pressed.done()
+
+    def done(self, action: str) -> int:
+        """Count the records that an action is done with."""
+        [(number,)] = self.ledger.rows(
+            "SELECT count(*) FROM items JOIN operations ON id = operation"
+            " WHERE items.state = 'done' AND action = ?",
+            action,
+        )
+        return int(number)
+
+    def is_done(self, action: str) -> bool:
+        """Tell whether the operation is at its end."""
+        return [("done",)] == self.ledger.rows(
+            "SELECT state FROM operations WHERE action = ?", action
+        )
+
+    def path(self, action: str) -> str:
+        """Give the page of the operation."""
+        [(identity,)] = self.ledger.rows("SELECT id FROM operations WHERE action = ?", action)
+        return f"/operations/{identity}"
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [1])
 def test_a_browser_that_is_killed_again_and_again_loses_nothing(
-    subject: Subject, tmp_path: Path, seed: int
+    subject: Subject, tmp_path: Path
 ) -> None:
     """At moments of a bulk delete and of its undo, which are gone on with each time."""
-    rolled = random.Random(seed)  # noqa: S311 - no secret
     subject.fill(MANY)
     at_first, beside = subject.present(), subject.beside()
-    ledger = Ledger(tmp_path / "data")
-    operation = ""
-    begun: list[str] = []
-    for button, state, points in (
-        ("confirm", "action = 'delete'", [*range(0, MANY, 1_250)]),
-        ("restore", "action = 'restore'", [*range(0, MANY, 2_500)]),
-    ):
-        done = f"state = 'done' AND operation IN (SELECT id FROM operations WHERE {state})"
-        for point in [*points, None]:
-            browser = browser_on(tmp_path, subject)
-            try:
-                editor = Editor.at(browser.url)
-                act = partial(_begin_or_go_on, editor, subject, at_first, button, begun, operation)
-                if point is None:
-                    operation = act()
-                    assert "done" == editor.ended(operation)["state"]
-                    assert 0 == browser.end()
-                    break
-                with ThreadPoolExecutor(1) as pool:
-                    pressed = pool.submit(act)
-                    eventually(
-                        lambda at=point: pressed.done() or ledger_has(ledger, done, at),
-                        within=60,
-                        what=f"{point} records are done",
-                    )
-                    time.sleep(rolled.uniform(0, 0.03))  # to whatever step that is
-                    browser.kill()
-                    operation = _operation(ledger, state) or operation
-            finally:
-                browser.kill()
-            assert_nothing_lost(ledger, subject, at_first)
-        if button == "confirm":
-            assert {} == subject.present()
-        begun.clear()
-    assert at_first == subject.present()
+    siege = Siege(tmp_path, subject, seed=11)
+    with siege.browser() as editor:
+        planned = editor.plan(subject.kind, list(at_first))
+    buttons: list[tuple[str, Callable[[Editor], object], range]] = [
+        ("delete", lambda editor: editor.confirm(planned), range(0, MANY, 1_250)),
+        ("restore", lambda editor: editor.press(planned, "restore"), range(0, MANY, 2_500)),
+    ]
+    for action, press, points in buttons:
+        for point in points:
+            siege.kill_after(point, press, action=action)
+            assert_nothing_lost(siege.ledger, subject, at_first)
+            path = siege.path(action)
+            press = partial(Editor.press, path=path, button="resume")  # noqa: PLW2901 - from now on
+        assert not siege.is_done(action), "each was in the middle"
+        with siege.browser() as editor:
+            press(editor)
+            ended = editor.ended(path)
+            assert ("done", {"done": MANY}) == (ended["state"], ended["states"])
+        assert (at_first if action == "restore" else {}) == subject.present()
     assert beside == subject.beside()
-    assert_nothing_lost(ledger, subject, at_first)
-    assert [(2,)] == ledger.rows("SELECT count(*) FROM operations WHERE state <> 'planned'")
-
-
-def ledger_has(ledger: Ledger, condition: str, number: int) -> bool:
-    """Tell whether so many records are in a state, and at least one."""
-    try:
-        return ledger.count(condition) >= max(1, number)
-    except sqlite3.OperationalError:  # not there yet
-        return False
-
-
-def _operation(ledger: Ledger, condition: str) -> str:
-    found = ledger.rows(
-        f"SELECT id FROM operations WHERE state <> 'planned' AND {condition}"  # noqa: S608 - ours
-    )
-    return f"/operations/{found[0][0]}" if found else ""
-
-
-def _begin_or_go_on(
-    editor: Editor,
-    subject: Subject,
-    at_first: Kept,
-    button: str,
-    begun: list[str],
-    operation: str,
-) -> str:
-    """Begin the delete or its undo where nothing has begun yet, else go on with it."""
-    if begun:
-        return editor.press(operation, "resume")
-    if button == "confirm":
-        operation = editor.plan(subject.kind, list(at_first))
-        begun.append(operation)
-        editor.confirm(operation)
-        return operation
-    begun.append(operation)
-    return editor.press(operation, "restore")
+    assert_nothing_lost(siege.ledger, subject, at_first)
 
 
 @pytest.mark.parametrize("moment", ["before the delete", "after the delete"])
@@ -348,7 +349,7 @@ def test_a_store_that_dies_around_a_delete_loses_nothing(
     [(setting, url)] = subject.settings.items()
     target = urlsplit(url).port
     assert target is not None
-    with FaultProxy(target) as proxy:
+    with ExitStack() as stack, FaultProxy(target) as proxy:
         subject.settings = {setting: url.replace(f":{target}", f":{proxy.port}")}
         with browsing(
             tmp_path,
@@ -357,7 +358,7 @@ def test_a_store_that_dies_around_a_delete_loses_nothing(
             KATO_STORE_TIMEOUT="2",
             **subject.settings,
         ) as browser:
-            editor = Editor.at(browser.url)
+            editor = stack.enter_context(editor_at(browser.url))
             operation = editor.plan(subject.kind, list(at_first))
             proxy.delay(0.25)
             with ThreadPoolExecutor(1) as pool:
@@ -399,31 +400,22 @@ def test_a_browser_that_is_told_to_end_in_the_middle_ends_in_order(
     ledger = Ledger(tmp_path / "data")
     browser = browser_on(tmp_path, subject)
     try:
-        editor = Editor.at(browser.url)
-        operation = editor.plan(subject.kind, list(at_first))
-        with ThreadPoolExecutor(1) as pool:
-            confirmed = pool.submit(editor.confirm, operation)
+        with editor_at(browser.url) as editor, ThreadPoolExecutor(1) as pool:
+            operation = editor.plan(subject.kind, list(at_first))
+            pressed = pool.submit(editor.confirm, operation)
             eventually(lambda: ledger.count("state = 'done'"), within=30, what="some are deleted")
             assert 0 == browser.end()
-            assert confirmed.exception() is None or isinstance(
-                confirmed.exception(), (httpx.HTTPError, AssertionError)
-            )
+        assert pressed.done()
         assert [] == browser.faults
     finally:
         browser.kill()
     assert 0 == ledger.count("state = 'kept'")
-    assert [("interrupted",)] == ledger.rows(
-        "SELECT state FROM operations WHERE state <> 'planned'"
-    )
+    assert [("interrupted",)] == ledger.rows("SELECT state FROM operations")
     assert 0 < len(subject.present()) < MANY
     assert_nothing_lost(ledger, subject, at_first)
-    browser = browser_on(tmp_path, subject)
-    try:
-        editor = Editor.at(browser.url)
+    with Siege(tmp_path, subject, seed=0).browser() as editor:
         editor.press(operation, "resume")
         assert {"done": MANY} == editor.ended(operation)["states"]
-    finally:
-        browser.kill()
     assert {} == subject.present()
 
 
@@ -440,8 +432,9 @@ def test_of_editors_who_save_at_once_one_does(tmp_path: Path) -> None:
                 **keys.settings,
             ) as browser,
             ThreadPoolExecutor(4) as pool,
+            ExitStack() as stack,
         ):
-            editors = [Editor.at(browser.url) for _ in range(4)]
+            editors = [stack.enter_context(editor_at(browser.url)) for _ in range(4)]
             for turn in range(3):
                 keys.client.set("shared", f"turn {turn}")
                 forms = [_edit_form(editor) for editor in editors]

@@ -1,7 +1,7 @@
 """Reads the arguments of a page's URL; what is wrong ends in a 400 that says what is right."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import abort, request
 
@@ -52,7 +52,7 @@ def key_argument(name: str) -> list[Any] | None:
         return refuse(name, value, "it comes from a link to a next page; begin at the first page")
 
 
-def refuse(name: str, value: str, right: str) -> Any:
+def refuse(name: str, value: str, right: str) -> NoReturn:
     """End with a 400 that names the argument, what was given, and what is right."""
     shown = value if len(value) <= _MOST_SHOWN else f"{value[:_MOST_SHOWN]}…"
     abort(400, f"{name}={shown}: {right}")

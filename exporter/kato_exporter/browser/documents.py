@@ -119,7 +119,6 @@ def _position() -> Position:
             return Position(_id_in_key(below), digest)
         case other:
             refuse("after", str(other), _BEGIN)
-            return TOP
 
 
 def _id_in_key(text: str) -> BsonValue:

@@ -4,7 +4,7 @@ import secrets
 from http import HTTPStatus
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, make_response, request
 from werkzeug.exceptions import HTTPException
 
 from kato_exporter.browser.answers import FORMATS, answer
@@ -26,7 +26,7 @@ def _http_failure(error: HTTPException) -> Response:
     status = error.code or 500
     response = _failure(status, error.description or "")
     if error.response is not None:  # a redirect, or an answer that is ready
-        return Response.force_type(error.get_response())
+        return make_response(error.get_response())
     response.headers.extend(
         [(name, value) for name, value in error.get_headers() if name in ("Allow", "Retry-After")]
     )

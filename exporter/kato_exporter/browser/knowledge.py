@@ -121,7 +121,6 @@ def _start() -> str | None:
             return name
         case other:
             refuse("after", str(other), "begin at the first page")
-            return None
 
 
 def _summaries(knowledge: KnowledgeReader, page: KnowledgeBasePage) -> tuple[list[Row], list[str]]:

@@ -127,8 +127,7 @@ def _place_argument() -> _Place:
     try:
         return _Place(name, name_bytes(text))
     except ValueError as error:
-        field: bytes = refuse("field", text, str(error))
-        return _Place(name, field)
+        refuse("field", text, str(error))
 
 
 def _typed() -> FormText:

@@ -256,10 +256,10 @@ class Workload:
                 database[collection].create_indexes(indexes)
         database[METADATA].insert_one(shapes.totals_document(self._object_id()))
         if self._qdrant is not None:
-            collection = shapes.vector_collection(database.name)
-            self._qdrant.create_collection(**collection)
+            vectors = shapes.vector_collection(database.name)
+            self._qdrant.create_collection(**vectors)
             points = [shapes.vector_point(symbol) for symbol in VECTOR_SYMBOLS]
-            self._qdrant.upsert(collection["collection_name"], points)
+            self._qdrant.upsert(vectors["collection_name"], points)
 
     def _operate_on_a_session(self) -> None:
         now = self._clock()
