@@ -118,7 +118,7 @@ def _position() -> Position:
         case [str(below), str(digest)]:
             return Position(_id_in_key(below), digest)
         case other:
-            refuse("after", str(other), _BEGIN)
+            return refuse("after", str(other), _BEGIN)
 
 
 def _id_in_key(text: str) -> BsonValue:

@@ -120,7 +120,7 @@ def _start() -> str | None:
         case [str(name)]:
             return name
         case other:
-            refuse("after", str(other), "begin at the first page")
+            return refuse("after", str(other), "begin at the first page")
 
 
 def _summaries(knowledge: KnowledgeReader, page: KnowledgeBasePage) -> tuple[list[Row], list[str]]:

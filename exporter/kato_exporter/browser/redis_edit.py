@@ -127,7 +127,7 @@ def _place_argument() -> _Place:
     try:
         return _Place(name, name_bytes(text))
     except ValueError as error:
-        refuse("field", text, str(error))
+        return refuse("field", text, str(error))
 
 
 def _typed() -> FormText:

@@ -146,7 +146,7 @@ def _place() -> _Place:
         case [str(cursor), int(looked_at)] if _is_cursor(cursor) and looked_at >= 0:
             return _Place(int(cursor), looked_at)
         case other:
-            refuse("after", str(other), "begin at the first page")
+            return refuse("after", str(other), "begin at the first page")
 
 
 def _is_cursor(text: str) -> bool:
