@@ -2,13 +2,15 @@
 
 from contextlib import closing
 from http import HTTPStatus
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from playwright.sync_api import expect
 
 from support.browsing import Site
 from support.crawling import Found, crawl
+from support.editing import confirm, preview, undo
+from support.hostile_records import HOSTILE_KB, ODD_KB
 
 LARGEST_PAGE = 1_000_000
 WHOLE = {
@@ -32,12 +34,38 @@ COUNT = """(selectors) => Object.fromEntries(
 GONE = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
 """What a link may lead to: a session may name a knowledge base that is not there."""
 
+LISTINGS = (
+    f"/sessions?id=session-{'0' * 31}",
+    "/redis/keys?match=string",
+    f"/kb/{HOSTILE_KB}/patterns",
+    f"/kb/{quote(ODD_KB)}/collections/symbols_kb",
+    f"/qdrant/vectors_{HOSTILE_KB}",
+)
+"""Lists whose records are deleted and put back, none of which is too large for that."""
+
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def found(hostile_site: Site) -> Found:
+def operations(hostile_site: Site) -> list[str]:
+    """Delete hostile records of each kind and put them back; give the pages that tell of it."""
+    paths = []
+    with closing(hostile_site.reader(width=360)) as reader:
+        for listing in LISTINGS:
+            page = reader.open(listing)
+            page.get_by_role("checkbox", name="Select all on this page").check()
+            paths.append(preview(reader, "Delete selected…"))
+            assert [] == reader.sticking_out()
+            confirm(reader)
+            paths.append(undo(reader))
+            reader.assert_content()
+    return paths
+
+
+@pytest.fixture(scope="module")
+def found(hostile_site: Site, operations: list[str]) -> Found:
     """Follow the links of a record browser on hostile stores."""
+    assert operations
     return crawl(hostile_site.client, hostile_site.rule_of, most_of_a_kind=34)
 
 

@@ -10,6 +10,7 @@ from support.chromium import WIDTHS, Reader
 UNDO = re.compile("^Undo")
 """The button on the page of an operation that takes it back."""
 
+_PREVIEW = re.compile(r"^Delete .*\?$", re.DOTALL)
 _CONFIRM = re.compile("^Delete ")
 
 
@@ -37,7 +38,8 @@ def select(reader: Reader, *labels: str) -> None:
 def preview(reader: Reader, button: str) -> str:
     """Press a button that leads to the preview of an operation, and give its path."""
     reader.page.get_by_role("button", name=button, exact=True).click()
-    reader.page.wait_for_url("**/operations/*")
+    heading = reader.page.get_by_role("heading", level=1)
+    expect(heading, reader.page.get_by_role("main").inner_text()[:500]).to_contain_text(_PREVIEW)
     return operation(reader)
 
 
