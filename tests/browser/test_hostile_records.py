@@ -72,6 +72,8 @@ def found(hostile_site: Site, operations: list[str]) -> Found:
 def test_no_answer_is_a_fault(found: Found) -> None:
     """Neither of a page nor of a twin, and no download breaks off."""
     assert [] == found.broken
+    for a, w in found.answers.items():
+        if w.status_code not in GONE: print(a[:200], w.status_code, w.text[w.text.find('<h1'):][:500].replace(chr(10),' '))
     assert [] == [
         (address, answer.status_code)
         for address, answer in found.answers.items()
