@@ -140,11 +140,17 @@ def measure_listing(reader: Reader, listing: Listing) -> Pages:
     )
 
 
+def told(pages: Pages) -> Pages:
+    """Show a row as soon as it is known."""
+    console.print(*pages.row(), sep=" | ", markup=False)
+    return pages
+
+
 def measure_listings(reader: Reader, stores: Stores, sizes: Sizes) -> str:
     """Measure all listings; one again with the index that its page says is missing."""
     by_length = partial(pattern_listing, stores, order=BY_LENGTH)
     found = [
-        measure_listing(reader, make())
+        told(measure_listing(reader, make()))
         for make in (
             partial(pattern_listing, stores, "frequency", BY_FREQUENCY),
             partial(pattern_listing, stores, "name", BY_NAME),
@@ -159,7 +165,7 @@ def measure_listings(reader: Reader, stores: Stores, sizes: Sizes) -> str:
     ]
     unindexed = found[-1]
     index = stores.mongo[KB][PATTERNS].create_index(BY_LENGTH)
-    found.append(measure_listing(reader, by_length("length, with an index")))
+    found.append(told(measure_listing(reader, by_length("length, with an index"))))
     stores.mongo[KB][PATTERNS].drop_index(index)
     beyond = [f"{each.listing.what} ({each.ratio:.2f})" for each in found if each.ratio > PROMISED]
     return (

@@ -55,7 +55,7 @@ def _measured(reader: Reader, process: psutil.Process, what: str, path: str) -> 
             last = (last + chunk)[-_LAST_BYTES:]
     taken = time.perf_counter() - began
     rows = lines - path.endswith("csv") - (b"_note" in last.splitlines()[-1])
-    return [
+    row = [
         what,
         f"{rows:,}",
         _megabytes(size),
@@ -65,6 +65,8 @@ def _measured(reader: Reader, process: psutil.Process, what: str, path: str) -> 
         _megabytes(before),
         _megabytes(max(most)),
     ]
+    console.print(*row, sep=" | ", markup=False)
+    return row
 
 
 @contextmanager

@@ -61,13 +61,15 @@ def _measured(reader: Reader, search: Search) -> list[str]:
         pages += 1
     until = first + time.perf_counter() - began
     found = "" if page[search.rows] else ", without one"
-    return [
+    row = [
         search.what,
         milliseconds(first),
         str(shown),
         f"{until:.1f} s, {pages} pages{found}" if pages > 1 else found,
         milliseconds(timed(search.plainly)),
     ]
+    console.print(*row, sep=" | ", markup=False)
+    return row
 
 
 def _of_sessions(reader: Reader, stores: Stores) -> Iterator[Search]:

@@ -1,9 +1,11 @@
 """Whatever the stores hold: nothing of it runs, and no page breaks."""
 
+import re
 from contextlib import closing
 from http import HTTPStatus
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -34,6 +36,15 @@ COUNT = """(selectors) => Object.fromEntries(
 GONE = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
 """What a link may lead to: a session may name a knowledge base that is not there."""
 
+MARKS = (
+    *("<script>", "onerror=", "</textarea>", "javascript:", "{{7*7}}", "[31mred", "gnp.exe"),
+    *("=HYPERLINK", "@SUM", "etc/passwd", "[[[", '{"a"'),
+    *(letter * 60 for letter in "qvwxyz"),
+)
+"""What there is to see of hostile texts and values, some of each."""
+
+TOO_LARGE = re.compile("at most [0-9,]+ are edited here|too large to be kept")
+
 LISTINGS = (
     f"/sessions?id=session-{'0' * 31}",
     "/redis/keys?match=string",
@@ -44,6 +55,11 @@ LISTINGS = (
 """Lists whose records are deleted and put back, none of which is too large for that."""
 
 pytestmark = pytest.mark.timeout(300)
+
+
+def is_refused_edit(address: str, answer: httpx.Response) -> bool:
+    """Tell whether an answer says that a record is too large for a form."""
+    return urlsplit(address).path.endswith("/edit") and TOO_LARGE.search(answer.text) is not None
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +88,10 @@ def found(hostile_site: Site, operations: list[str]) -> Found:
 def test_no_answer_is_a_fault(found: Found) -> None:
     """Neither of a page nor of a twin, and no download breaks off."""
     assert [] == found.broken
-    for a, w in found.answers.items():
-        if w.status_code not in GONE: print(a[:200], w.status_code, w.text[w.text.find('<h1'):][:500].replace(chr(10),' '))
     assert [] == [
         (address, answer.status_code)
         for address, answer in found.answers.items()
-        if answer.status_code not in GONE
+        if answer.status_code not in GONE and not is_refused_edit(address, answer)
     ]
 
 
@@ -98,7 +112,7 @@ def test_every_kind_of_page_was_seen(hostile_site: Site, found: Found) -> None:
 def test_nothing_runs_and_no_page_breaks(hostile_site: Site, found: Found) -> None:
     """No script, dialog, request to elsewhere or breach of the policy; pages are whole."""
     with closing(hostile_site.reader(width=360)) as reader:
-        for address in found.pages:
+        for address in found.pages_with_news(MARKS):
             page = reader.open(address)
             assert WHOLE == page.evaluate(COUNT, list(WHOLE)), address
             assert [] == reader.sticking_out(), address

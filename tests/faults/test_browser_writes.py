@@ -337,6 +337,17 @@ def test_a_browser_that_is_killed_again_and_again_loses_nothing(
     assert_nothing_lost(siege.ledger, subject, at_first)
 
 
+@contextmanager
+def proxy_before(subject: Subject) -> Iterator[FaultProxy]:
+    """Let the browser come to the store by a proxy that fails on command."""
+    [(setting, url)] = subject.settings.items()
+    port = urlsplit(url).port
+    assert port is not None
+    with FaultProxy(port) as proxy:
+        subject.settings = {setting: url.replace(f":{port}", f":{proxy.port}")}
+        yield proxy
+
+
 @pytest.mark.parametrize("moment", ["before the delete", "after the delete"])
 @pytest.mark.parametrize("button", ["resume", "restore"])
 def test_a_store_that_dies_around_a_delete_loses_nothing(
@@ -346,49 +357,48 @@ def test_a_store_that_dies_around_a_delete_loses_nothing(
     subject.fill(SOME)
     at_first, beside = subject.present(), subject.beside()
     ledger = Ledger(tmp_path / "data")
-    [(setting, url)] = subject.settings.items()
-    target = urlsplit(url).port
-    assert target is not None
-    with ExitStack() as stack, FaultProxy(target) as proxy:
-        subject.settings = {setting: url.replace(f":{target}", f":{proxy.port}")}
-        with browsing(
+    with (
+        ExitStack() as stack,
+        proxy_before(subject) as proxy,
+        browsing(
             tmp_path,
             KATO_BROWSER_WRITABLE="true",
             KATO_BROWSER_DATA_DIR=str(tmp_path / "data"),
             KATO_STORE_TIMEOUT="2",
             **subject.settings,
-        ) as browser:
-            editor = stack.enter_context(editor_at(browser.url))
-            operation = editor.plan(subject.kind, list(at_first))
-            proxy.delay(0.25)
-            with ThreadPoolExecutor(1) as pool:
-                confirmed = pool.submit(editor.confirm, operation)
-                if moment == "before the delete":
-                    eventually(
-                        lambda: ledger.count("state = 'kept'"), within=20, what="they are kept"
-                    )
-                else:
-                    eventually(
-                        lambda: len(subject.present()) < SOME, within=20, what="some are deleted"
-                    )
-                proxy.refuse()
-                confirmed.result()
-            stands = editor.ended(operation)
-            assert "interrupted" == stands["state"], stands
-            left = len(subject.present())
-            assert (SOME if moment == "before the delete" else SOME - 100) == left
-            assert_nothing_lost(ledger, subject, at_first)
-            proxy.heal()
-            after = editor.press(operation, button)
-            ended = editor.ended(after)
-            assert "done" == ended["state"], ended
-            if button == "resume":
-                assert {"done": SOME} == ended["states"]
-                assert {} == subject.present()
-                ended = editor.ended(editor.press(operation, "restore"))
-            assert at_first == subject.present()
-            assert beside == subject.beside()
-            assert_nothing_lost(ledger, subject, at_first)
+        ) as browser,
+    ):
+        editor = stack.enter_context(editor_at(browser.url))
+        operation = editor.plan(subject.kind, list(at_first))
+        proxy.delay(0.25)
+        with ThreadPoolExecutor(1) as pool:
+            confirmed = pool.submit(editor.confirm, operation)
+            if moment == "before the delete":
+                eventually(lambda: ledger.count("state = 'kept'"), within=20, what="they are kept")
+            else:
+                eventually(
+                    lambda: len(subject.present()) < SOME, within=20, what="some are deleted"
+                )
+            proxy.black_hole()  # what is on its way arrives nowhere
+            confirmed.result()
+        stands = editor.ended(operation)
+        proxy.refuse()
+        assert "interrupted" == stands["state"], stands
+        assert {"kept": 100, "planned": SOME - 100} == stands["states"]
+        left = len(subject.present())
+        assert (SOME if moment == "before the delete" else SOME - 100) == left
+        assert_nothing_lost(ledger, subject, at_first)
+        proxy.heal()
+        after = editor.press(operation, button)
+        ended = editor.ended(after)
+        assert "done" == ended["state"], ended
+        if button == "resume":
+            assert {"done": SOME} == ended["states"]
+            assert {} == subject.present()
+            ended = editor.ended(editor.press(operation, "restore"))
+        assert at_first == subject.present()
+        assert beside == subject.beside()
+        assert_nothing_lost(ledger, subject, at_first)
 
 
 def test_a_browser_that_is_told_to_end_in_the_middle_ends_in_order(
@@ -398,22 +408,32 @@ def test_a_browser_that_is_told_to_end_in_the_middle_ends_in_order(
     subject.fill(MANY)
     at_first = subject.present()
     ledger = Ledger(tmp_path / "data")
-    browser = browser_on(tmp_path, subject)
-    try:
-        with editor_at(browser.url) as editor, ThreadPoolExecutor(1) as pool:
-            operation = editor.plan(subject.kind, list(at_first))
-            pressed = pool.submit(editor.confirm, operation)
-            eventually(lambda: ledger.count("state = 'done'"), within=30, what="some are deleted")
-            assert 0 == browser.end()
-        assert pressed.done()
-        assert [] == browser.faults
-    finally:
-        browser.kill()
-    assert 0 == ledger.count("state = 'kept'")
-    assert [("interrupted",)] == ledger.rows("SELECT state FROM operations")
+    with proxy_before(subject) as proxy:
+        browser = browser_on(tmp_path, subject)
+        try:
+            with editor_at(browser.url) as editor, ThreadPoolExecutor(1) as pool:
+                operation = editor.plan(subject.kind, list(at_first))
+                proxy.delay(0.02)  # so that it is not done before it is told to end
+                pressed = pool.submit(editor.confirm, operation)
+                eventually(
+                    lambda: ledger.count("state = 'done'"), within=30, what="some are deleted"
+                )
+                assert 0 == browser.end()
+            assert pressed.done()
+            assert [] == browser.faults
+        finally:
+            browser.kill()
+        proxy.heal()
+        _assert_interrupted_and_go_on(Siege(tmp_path, subject, seed=0), subject, at_first)
+
+
+def _assert_interrupted_and_go_on(siege: Siege, subject: Subject, at_first: Kept) -> None:
+    assert 0 == siege.ledger.count("state = 'kept'")
+    assert [("interrupted",)] == siege.ledger.rows("SELECT state FROM operations")
     assert 0 < len(subject.present()) < MANY
-    assert_nothing_lost(ledger, subject, at_first)
-    with Siege(tmp_path, subject, seed=0).browser() as editor:
+    assert_nothing_lost(siege.ledger, subject, at_first)
+    with siege.browser() as editor:
+        operation = siege.path("delete")
         editor.press(operation, "resume")
         assert {"done": MANY} == editor.ended(operation)["states"]
     assert {} == subject.present()

@@ -16,6 +16,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 from werkzeug.security import generate_password_hash
@@ -27,7 +29,6 @@ from kato_exporter.browser.records.journal import Journal
 from kato_exporter.kato.vectors import point_of_symbol
 from kato_exporter.settings import BrowserSettings
 from kato_exporter.stores.mongodb_places import Place, text
-from kato_exporter.stores.mongodb_writing import primary
 from support.browsing import Stores, running_stores
 from support.records import KB, ODD, VECTOR_SYMBOLS, VECTORS, Records, fill
 
@@ -84,8 +85,8 @@ class Site:
             hashed.update(key + bytes(redis.dump(key) or b""))
         for database in sorted(set(mongo.list_database_names()) - {"admin", "config", "local"}):
             for collection in sorted(mongo[database].list_collection_names()):
-                documents = primary(mongo, database)[collection].find().sort("_id")
-                for document in documents:
+                raw = mongo[database].with_options(codec_options=CodecOptions(RawBSONDocument))
+                for document in raw[collection].find().sort("_id"):
                     hashed.update(document.raw)
         for described in qdrant.get_collections().collections:
             points, _ = qdrant.scroll(described.name, limit=10_000, with_vectors=True)

@@ -1,7 +1,7 @@
 """Follows the links of the record browser, to find its pages."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -51,6 +51,25 @@ class Found:
                     first.setdefault(rule, address)
         return list(first.values())
 
+    def pages_with_news(self, texts: Iterable[str]) -> list[str]:
+        """Give pages that together show all that any shows.
+
+        That is: each kind of element that a rule has, with each of the texts that stand in such an
+        element or in an attribute of it.
+        """
+        wanted = tuple(texts)
+        shown: set[tuple[object, ...]] = set()
+        pages = []
+        for (rule, arguments), addresses in self.kinds.items():
+            for address in addresses if "format" not in arguments else ():
+                if self._is_there(address):
+                    parser = _Places(wanted)
+                    parser.feed(self.answers[address].text)
+                    news = {(rule, *place) for place in parser.found} - shown
+                    shown |= news
+                    pages += [address] if news else []
+        return pages
+
     def _is_there(self, address: str) -> bool:
         return address in self.answers and self.answers[address].status_code == httpx.codes.OK
 
@@ -97,3 +116,25 @@ class _Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
+
+
+class _Places(HTMLParser):
+    """Finds elements by tag and class, and in which of them, or of their attributes, texts are."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__()
+        self.found: set[tuple[str, ...]] = set()
+        self._texts = texts
+        self._last: tuple[str, ...] = ()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._last = (tag, dict(attrs).get("class") or "")
+        self.found.add(self._last)
+        for name, value in attrs:
+            self._look(value or "", name)
+
+    def handle_data(self, data: str) -> None:
+        self._look(data, "")
+
+    def _look(self, where: str, attribute: str) -> None:
+        self.found.update((*self._last, attribute, text) for text in self._texts if text in where)

@@ -1,4 +1,4 @@
-"""A kind of record in memory, for tests of what carries writes out: it fails and dies on command."""
+"""A kind of record in memory, for tests of what carries writes out; it fails on command."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence

@@ -51,7 +51,6 @@ from support.memory_records import (
     REFUSED_CONTENT,
     DiedError,
     DyingJournal,
-    Faults,
     MemoryContainer,
     MemoryRecords,
 )
@@ -89,7 +88,7 @@ class Office:
 
     def without_limits(self) -> None:
         """Let a user begin as many operations as they like."""
-        self.desk._limit_rate = lambda user: None  # type: ignore[assignment]  # noqa: ARG005, SLF001
+        self.desk._limit_rate = lambda user: None  # type: ignore[method-assign] # noqa: ARG005, SLF001
 
     def reopen(self) -> None:
         """Start again, after a process that died."""
@@ -203,6 +202,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.certain = True
 
     def teardown(self) -> None:
+        """End what is under way, and look once more."""
         try:
             self._finish()
         finally:
@@ -223,11 +223,13 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize(contents=strategies.lists(contents, min_size=3, max_size=len(KEYS)))
     def fill(self, contents: list[bytes]) -> None:
+        """Begin with a few records."""
         for key, content in zip(KEYS, contents, strict=False):
             self.memos.write(key, content)
 
     @rule(key=keys, content=strategies.none() | contents)
     def change_by_kato(self, key: bytes, content: bytes | None) -> None:
+        """Change or delete a record as KATO would, behind the browser's back."""
         in_flight = self.office.journal.rows(
             "SELECT 1 FROM items WHERE locator = ?"
             " AND (state = 'kept' OR content NOTNULL AND (doubtful OR state = 'missing'))",
@@ -238,10 +240,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def late_orders_arrive(self) -> None:
+        """Let the store carry out what it was asked before a connection broke."""
         self.memos.arrive()
 
     @rule(chosen=strategies.sets(keys, min_size=1))
     def plan(self, chosen: set[bytes]) -> None:
+        """Plan to delete some records."""
         identity = self.office.plan(*sorted(chosen))
         self.planned[identity] = {
             (key, self.memos.records[key]) for key in chosen if key in self.memos.records
@@ -250,6 +254,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.planned)
     @rule(data=strategies.data(), dies=strategies.booleans(), at=strategies.integers(0, 40))
     def confirm(self, data: strategies.DataObject, *, dies: bool, at: int) -> None:
+        """Confirm a plan; the process may die at a step."""
         identity = data.draw(strategies.sampled_from(list(self.planned)))
         late = data.draw(strategies.booleans())
         self.confirmed |= self.planned.pop(identity)
@@ -259,6 +264,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(key=keys, content=contents, dies=strategies.booleans(), at=strategies.integers(0, 30))
     def edit(self, key: bytes, content: bytes, *, dies: bool, at: int) -> None:
+        """Give a record another content; the process may die at a step."""
         now = self.memos.records.get(key)
         if now is None:
             return
@@ -273,6 +279,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(data=strategies.data(), dies=strategies.booleans(), at=strategies.integers(0, 40))
     def resume(self, data: strategies.DataObject, *, dies: bool, at: int) -> None:
+        """Go on with what was interrupted; the process may die at a step."""
         identity = self._one_of(data, "state = 'interrupted'")
         if identity is not None:
             self._with_faults(
@@ -281,6 +288,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(data=strategies.data(), dies=strategies.booleans(), at=strategies.integers(0, 40))
     def undo(self, data: strategies.DataObject, *, dies: bool, at: int) -> None:
+        """Put records back; the process may die at a step."""
         identity = self._one_of(data, "action <> 'restore' AND state IN ('interrupted', 'done')")
         numbers = data.draw(strategies.none() | strategies.just([1, 2]))
         if identity is not None:
@@ -292,14 +300,17 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
+        """Each record is in the store or in the trash."""
         assert_nothing_lost(self.office)
 
     @invariant()
     def only_what_was_confirmed_has_gone(self) -> None:
+        """Nobody lost a record that was not chosen."""
         assert set(self.memos.taken) <= self.confirmed
 
     @invariant()
     def the_log_is_whole(self) -> None:
+        """Every entry follows the one before it."""
         assert audit.verify(self.office.directory).fault is None
 
     def _one_of(self, data: strategies.DataObject, condition: str) -> str | None:
@@ -594,7 +605,7 @@ def test_the_desk_itself_refuses_whoever_may_not_write(tmp_path: Path) -> None:
 
 
 def test_a_user_begins_so_many_operations_in_a_minute(tmp_path: Path) -> None:
-    """Then comes a refusal, before the store is asked; another user and the next minute are free."""
+    """Then comes a refusal, before the store is asked; others and the next minute are free."""
     now = 0.0
     with office_in(tmp_path, clock=lambda: now) as office:
         for _ in range(60):
@@ -924,7 +935,8 @@ def test_a_container_that_is_written_to_all_the_time_is_not_chased_for_ever(
     assert "mine is written to all the time; stop its writers, and go on" == operation.problem
     office.container.writes = None
     resume_all(office)
-    assert not office.container.there
+    gone = not office.container.there
+    assert gone
 
 
 def test_a_container_of_that_name_is_not_written_over(office: Office) -> None:
