@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from support.browsing import Site
+from support.chromium import RAN
 from support.crawling import Found, crawl
 from support.editing import confirm, preview, undo
 from support.hostile_records import HOSTILE_KB, ODD_KB
@@ -37,11 +38,12 @@ GONE = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
 """What a link may lead to: a session may name a knowledge base that is not there."""
 
 MARKS = (
+    RAN,
     *("<script>", "onerror=", "</textarea>", "javascript:", "{{7*7}}", "[31mred", "gnp.exe"),
     *("=HYPERLINK", "@SUM", "etc/passwd", "[[[", '{"a"'),
     *(letter * 60 for letter in "qvwxyz"),
 )
-"""What there is to see of hostile texts and values, some of each."""
+"""What there is to see of hostile texts and values, some of each, and what would run of them."""
 
 TOO_LARGE = re.compile("at most [0-9,]+ are edited here|too large to be kept")
 

@@ -914,7 +914,8 @@ def test_a_container_takes_with_it_what_is_written_meanwhile(office: Office) -> 
     remove_box(office)
     [operation] = office.operations.listed(None, 10)
     assert {"done": 7} == office.states(operation.id)
-    assert not office.container.there
+    gone = not office.container.there
+    assert gone
     assert ["5 records from memo 0 on", "1 records from n1 on", "1 records from n2 on", "mine"] == [
         entry["record"] for entry in office.entries()
     ]
@@ -935,8 +936,7 @@ def test_a_container_that_is_written_to_all_the_time_is_not_chased_for_ever(
     assert "mine is written to all the time; stop its writers, and go on" == operation.problem
     office.container.writes = None
     resume_all(office)
-    gone = not office.container.there
-    assert gone
+    assert not office.container.there
 
 
 def test_a_container_of_that_name_is_not_written_over(office: Office) -> None:
