@@ -242,7 +242,10 @@ def test_a_locator_that_none_of_our_pages_has_made_harms_nothing(
 @pytest.mark.parametrize(
     "form",
     [
-        {"kind": "knowledge base document", "locator": "AAAA"},
+        {
+            "kind": "knowledge base document",
+            "locator": locator(Place(KB, "metadata", text("x")).locator),
+        },
         {"kind": "nothing", "locator": "AAAA"},
         {"kind": "__class__", "locator": "AAAA"},
         {"container": "knowledge base", "name": "admin", "typed": "admin"},

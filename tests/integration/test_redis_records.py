@@ -1,6 +1,7 @@
 """Redis keys and sessions as records: deleted, changed and put back, on real servers."""
 
 import json
+import os
 import re
 import threading
 import time
@@ -34,6 +35,7 @@ from support.servers import black_hole, empty_redis
 from support.waiting import at_most
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "redis-account.md").read_text()
+FULL = bool(os.environ.get("KATO_TEST_FULL"))
 PASSWORD = "s3cret-word"
 TIMEOUT = 2.0
 DONE, CHANGED, MISSING, TAKEN, EXPIRED = (
@@ -148,7 +150,7 @@ class Place:
         return {key: self.client.dump(key) or b"" for key in keys}
 
 
-@pytest.fixture(scope="module", params=REDIS_SERVERS)
+@pytest.fixture(scope="module", params=REDIS_SERVERS if FULL else ("valkey9", "redis6"))
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:

@@ -3,12 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 
 _MOST_WITH_ARGUMENTS = 3
+_WITHOUT_ELEMENTS = ("textarea", "title")
 
 Kind = tuple[str, frozenset[str]]
 """The rule of a URL map that a path belongs to, and the names of the arguments."""
@@ -132,9 +134,11 @@ class _Places(HTMLParser):
         self.found.add(self._last)
         for name, value in attrs:
             self._look(value or "", name)
+        if tag in _WITHOUT_ELEMENTS:
+            self.set_cdata_mode(tag)
 
     def handle_data(self, data: str) -> None:
-        self._look(data, "")
+        self._look(unescape(data), "")
 
     def _look(self, where: str, attribute: str) -> None:
         self.found.update((*self._last, attribute, text) for text in self._texts if text in where)

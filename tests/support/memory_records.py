@@ -239,6 +239,8 @@ class MemoryContainer:
 
     def locators(self, at_once: int) -> Iterator[list[bytes]]:
         """Name its records."""
+        if not self.there:
+            raise QueryError("there is nothing of that name")
         names = sorted(self.kind.records)
         for start in range(0, len(names), at_once):
             yield names[start : start + at_once]
