@@ -60,10 +60,10 @@ def sessions(stores: Stores) -> Iterator[list[str]]:
     stores.redis.srem(SESSION_INDEX, *ids)
 
 
-def kept(redis: Redis, sessions: list[str]) -> tuple[store_truth.Keys, set[bytes]]:
+def kept(redis: Redis, sessions: list[str]) -> tuple[store_truth.Keys, set[str]]:
     """Read sessions, and which of them the index names."""
-    named = [each for each in sessions if redis.sismember(SESSION_INDEX, each)]
-    return store_truth.keys(redis, map(session_key, sessions)), {each.encode() for each in named}
+    named = {each for each in sessions if redis.sismember(SESSION_INDEX, each)}
+    return store_truth.keys(redis, map(session_key, sessions)), named
 
 
 def test_what_kato_changes_meanwhile_is_left(

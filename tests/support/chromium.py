@@ -132,6 +132,7 @@ class Reader:
 
     def sticking_out(self) -> list[str]:
         """Give what stands out of the window on the right, where the page as a whole does."""
+        self.page.wait_for_load_state()  # until then the style may be missing
         found: list[str] = self.page.evaluate(_STICKING_OUT)
         return found
 
