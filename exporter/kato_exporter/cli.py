@@ -14,8 +14,8 @@ import click
 import structlog
 
 from kato_exporter import __version__
-from kato_exporter.browser.account_command import account
-from kato_exporter.browser.accounts import (
+from kato_exporter.browser.access.account_command import account
+from kato_exporter.browser.access.accounts import (
     THIS_RUNS_USER,
     Accounts,
     AccountsError,

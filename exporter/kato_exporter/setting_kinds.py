@@ -13,7 +13,7 @@ from pymongo.uri_parser import parse_uri
 from redis.connection import parse_url as parse_redis_url
 
 from kato_exporter.collectors.container_choice import ContainerChoice, is_container_name
-from kato_exporter.stores.redis_sentinel import SentinelUrl
+from kato_exporter.stores.redis.sentinel import SentinelUrl
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from bench.report import publish, table
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.docker import DockerStore
+from kato_exporter.stores.docker.store import DockerStore
 from support.docker_engine import DockerEngine, why_no_engine
 
 SIZES = (1, 20, 50)

@@ -11,19 +11,19 @@ import pytest
 from pymongo import MongoClient
 
 from kato_exporter.browser.app import create_app
-from kato_exporter.browser.document_records import mongodb_records
-from kato_exporter.browser.documents import documents_pages
-from kato_exporter.browser.knowledge import knowledge_pages
-from kato_exporter.browser.patterns import patterns_pages
+from kato_exporter.browser.knowledge.document_records import mongodb_records
+from kato_exporter.browser.knowledge.documents import documents_pages
+from kato_exporter.browser.knowledge.pages import knowledge_pages
+from kato_exporter.browser.knowledge.patterns import patterns_pages
 from kato_exporter.browser.records.pages import no_records_pages
 from kato_exporter.demo.servers import LOOPBACK, Server, start_mongod
 from kato_exporter.demo.shapes import INDEXES, Document
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYMBOLS
-from kato_exporter.stores.mongodb_connection import MongoConnection, NotPermittedError
-from kato_exporter.stores.mongodb_documents import MongoDocuments
-from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
-from kato_exporter.stores.mongodb_pattern_records import PatternRecords
-from kato_exporter.stores.mongodb_patterns import MongoPatterns
+from kato_exporter.stores.mongodb.connection import MongoConnection, NotPermittedError
+from kato_exporter.stores.mongodb.documents import MongoDocuments
+from kato_exporter.stores.mongodb.knowledge import MongoKnowledge
+from kato_exporter.stores.mongodb.pattern_records import PatternRecords
+from kato_exporter.stores.mongodb.patterns import MongoPatterns
 from kato_exporter.stores.records import Outcome, Snapshot
 from support.servers import started
 

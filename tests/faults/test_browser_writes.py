@@ -30,8 +30,8 @@ from kato_exporter.browser.records.journal import FILE_NAME
 from kato_exporter.browser.records.pages import locator_text
 from kato_exporter.demo.servers import start_mongod, start_valkey
 from kato_exporter.demo.shapes import Document
-from kato_exporter.stores.bson_elements import BsonType, BsonValue
-from kato_exporter.stores.mongodb_places import Place
+from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue
+from kato_exporter.stores.mongodb.places import Place
 from support.browsing import EDITOR, PASSWORD, RunningBrowser, browsing
 from support.fault_proxy import FaultProxy
 from support.servers import started

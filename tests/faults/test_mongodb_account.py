@@ -19,9 +19,9 @@ from kato_exporter.demo.shapes import INDEXES, Document
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, PREDICTIONS, SYMBOLS
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import StoreError
-from kato_exporter.stores.mongodb import MongoStore
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.knowledge import MongoKnowledge
+from kato_exporter.stores.mongodb.store import MongoStore
 from support.exporting import RunningExporter, exporters
 from support.servers import started
 from support.waiting import eventually

@@ -6,14 +6,14 @@ from contextlib import closing, contextmanager
 import pytest
 from pymongo import MongoClient
 
-from kato_exporter.browser.document_records import MongodbRecords, mongodb_records
+from kato_exporter.browser.knowledge.document_records import MongodbRecords, mongodb_records
 from kato_exporter.demo.servers import LOOPBACK, Server, start_mongod
 from kato_exporter.demo.shapes import INDEXES, Document
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYMBOLS
-from kato_exporter.stores.bson_elements import document_of, elements
-from kato_exporter.stores.mongodb_connection import MongoConnection, NotPermittedError
-from kato_exporter.stores.mongodb_learnings import TOTALS
-from kato_exporter.stores.mongodb_places import Place
+from kato_exporter.stores.mongodb.bson_elements import document_of, elements
+from kato_exporter.stores.mongodb.connection import MongoConnection, NotPermittedError
+from kato_exporter.stores.mongodb.learnings import TOTALS
+from kato_exporter.stores.mongodb.places import Place
 from kato_exporter.stores.records import Outcome, Snapshot
 from support.bson_values import value_of
 from support.servers import started

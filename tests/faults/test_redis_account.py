@@ -16,7 +16,7 @@ from kato_exporter.collectors.session_tracker import TrackerState
 from kato_exporter.demo.servers import LOOPBACK, Server, free_port
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.redis import Keyevent, RedisStore
+from kato_exporter.stores.redis.store import Keyevent, RedisStore
 from support.exporting import RunningExporter
 from support.redis_sentinel import SERVICE, sentinel
 from support.redis_servers import redis_server

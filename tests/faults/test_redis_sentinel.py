@@ -13,7 +13,7 @@ from redis import Redis
 from kato_exporter.demo.servers import LOOPBACK, free_port
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import StoreError
-from kato_exporter.stores.redis import Keyevent, RedisStore
+from kato_exporter.stores.redis.store import Keyevent, RedisStore
 from support.exporting import exporters
 from support.exposition import Samples
 from support.redis_sentinel import PATIENCE, SERVICE, Watched, watched

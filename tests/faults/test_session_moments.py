@@ -11,7 +11,7 @@ from redis import Redis
 from kato_exporter.collectors.session_ledger import Change
 from kato_exporter.collectors.session_tracker import SessionTracker
 from kato_exporter.demo.servers import LOOPBACK, Server
-from kato_exporter.stores.redis import Keyevent, RedisStore, SessionEventFeed
+from kato_exporter.stores.redis.store import Keyevent, RedisStore, SessionEventFeed
 from support.fault_proxy import FaultProxy
 from support.redis_servers import redis_server
 from support.session_truth import (

@@ -16,7 +16,7 @@ from kato_exporter.collectors.sessions import SessionsCollector
 from kato_exporter.demo.shapes import session_record, session_text
 from kato_exporter.kato.session_records import LARGEST_RECORD
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.redis import RedisStore
+from kato_exporter.stores.redis.store import RedisStore
 from support.redis_servers import REDIS_SERVERS, redis_server
 from support.session_truth import PATIENCE, Totals, Tracked, Witness, new_key, real_time
 from support.waiting import eventually

@@ -8,8 +8,8 @@ import bcrypt
 import httpx
 import pytest
 
-from kato_exporter.browser.accounts import THIS_RUNS_USER, Account, account_lines
-from kato_exporter.browser.passwords import hash_password
+from kato_exporter.browser.access.accounts import THIS_RUNS_USER, Account, account_lines
+from kato_exporter.browser.access.passwords import hash_password
 from support.browsing import PASSWORD, READER, browsing
 from support.exporting import environment_with
 

@@ -18,16 +18,16 @@ from markupsafe import escape
 from werkzeug.test import TestResponse
 
 from kato_exporter.browser.app import create_app
-from kato_exporter.browser.document_ids import id_text
-from kato_exporter.browser.document_paths import collection_path, document_path
-from kato_exporter.browser.documents import documents_pages
+from kato_exporter.browser.knowledge.document_ids import id_text
+from kato_exporter.browser.knowledge.document_paths import collection_path, document_path
+from kato_exporter.browser.knowledge.documents import documents_pages
 from kato_exporter.demo.servers import LOOPBACK
 from kato_exporter.runtime.server import listen
 from kato_exporter.runtime.web_config import WebConfig
 from kato_exporter.setting_kinds import Address
-from kato_exporter.stores.bson_elements import BsonType, BsonValue, document_of, string_data
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_documents import MongoDocuments
+from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue, document_of, string_data
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.documents import MongoDocuments
 from support.bson_values import IDS, object_of, string, value_of
 from support.servers import MongoServer, black_hole
 from support.slow_mongodb import slow

@@ -14,16 +14,16 @@ from bson import ObjectId
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from kato_exporter.browser.accounts import Account, Accounts, Role
+from kato_exporter.browser.access.accounts import Account, Accounts, Role
+from kato_exporter.browser.access.passwords import hash_password
 from kato_exporter.browser.assembly import assemble
-from kato_exporter.browser.passwords import hash_password
 from kato_exporter.browser.records import desk as records_desk
 from kato_exporter.demo.shapes import Document
 from kato_exporter.demo.workload import Workload
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, PREDICTIONS, SYMBOLS
 from kato_exporter.settings import BrowserSettings
-from kato_exporter.stores.bson_elements import document_of
-from kato_exporter.stores.mongodb_writing import RAW, raw
+from kato_exporter.stores.mongodb.bson_elements import document_of
+from kato_exporter.stores.mongodb.writing import RAW, raw
 from support.bson_values import IDS, object_of, string
 from support.records import ODD
 from support.servers import MongoServer, RedisServer

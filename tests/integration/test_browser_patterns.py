@@ -19,14 +19,14 @@ from markupsafe import escape
 from pymongo.errors import OperationFailure
 
 from kato_exporter.browser.app import Place, create_app
-from kato_exporter.browser.knowledge import knowledge_pages
-from kato_exporter.browser.patterns import patterns_pages
+from kato_exporter.browser.knowledge.pages import knowledge_pages
+from kato_exporter.browser.knowledge.patterns import patterns_pages
 from kato_exporter.demo.servers import LOOPBACK, free_port
 from kato_exporter.demo.shapes import INDEXES, Document
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYMBOLS, pattern_name
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
-from kato_exporter.stores.mongodb_patterns import MongoPatterns
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.knowledge import MongoKnowledge
+from kato_exporter.stores.mongodb.patterns import MongoPatterns
 from support.servers import MongoServer, missing
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "kato2"

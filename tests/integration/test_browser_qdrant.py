@@ -17,12 +17,12 @@ from qdrant_client.models import Distance, PointStruct, SparseVector, VectorPara
 from qdrant_client.models import SparseVectorParams as Sparse
 
 from kato_exporter.browser.app import create_app
-from kato_exporter.browser.qdrant import qdrant_pages
+from kato_exporter.browser.qdrant.pages import qdrant_pages
 from kato_exporter.demo.qdrant_stub import qdrant_stub
 from kato_exporter.demo.servers import LOOPBACK, free_port
 from kato_exporter.demo.stub_server import serving
 from kato_exporter.kato.vectors import point_of_symbol
-from kato_exporter.stores.qdrant import QdrantStore
+from kato_exporter.stores.qdrant.store import QdrantStore
 from support.fault_proxy import FaultProxy
 from support.http_answers import HTML, Answer, Answers, answering
 from support.http_questions import Questions

@@ -16,26 +16,26 @@ from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, PointStruct, VectorParams
 from werkzeug.test import TestResponse
 
-from kato_exporter.browser.accounts import Role
+from kato_exporter.browser.access.accounts import Role
+from kato_exporter.browser.access.users import User
 from kato_exporter.browser.app import create_app
-from kato_exporter.browser.payload_text import LONGEST
-from kato_exporter.browser.qdrant import qdrant_pages
-from kato_exporter.browser.qdrant_edit import qdrant_edit_pages
-from kato_exporter.browser.qdrant_found import qdrant_found_pages
+from kato_exporter.browser.qdrant.edit import qdrant_edit_pages
+from kato_exporter.browser.qdrant.found import qdrant_found_pages
+from kato_exporter.browser.qdrant.pages import qdrant_pages
+from kato_exporter.browser.qdrant.payload_text import LONGEST
 from kato_exporter.browser.records.desk import Desk
 from kato_exporter.browser.records.journal import Journal
 from kato_exporter.browser.records.operations import Operations
 from kato_exporter.browser.records.pages import records_pages
 from kato_exporter.browser.records.runner import Runner
 from kato_exporter.browser.records.stores_at_hand import StoresAtHand
-from kato_exporter.browser.users import User
 from kato_exporter.demo.qdrant_stub import qdrant_stub
 from kato_exporter.demo.servers import LOOPBACK
 from kato_exporter.demo.stub_server import serving
-from kato_exporter.stores.qdrant import QdrantStore
-from kato_exporter.stores.qdrant_container import QdrantCollection
-from kato_exporter.stores.qdrant_records import QdrantRecords
-from kato_exporter.stores.qdrant_writing import QdrantWriting
+from kato_exporter.stores.qdrant.container import QdrantCollection
+from kato_exporter.stores.qdrant.records import QdrantRecords
+from kato_exporter.stores.qdrant.store import QdrantStore
+from kato_exporter.stores.qdrant.writing import QdrantWriting
 
 NAME = "vectors_alice_kato"
 KEY = "s3cret-word"

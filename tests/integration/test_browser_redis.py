@@ -15,12 +15,12 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from kato_exporter.browser.app import create_app
-from kato_exporter.browser.redis import redis_pages
+from kato_exporter.browser.redis.pages import redis_pages
 from kato_exporter.demo.servers import LOOPBACK, free_port
 from kato_exporter.demo.shapes import session_id, session_key
-from kato_exporter.stores.redis_connection import RedisConnection
-from kato_exporter.stores.redis_keys import RedisKeys
-from kato_exporter.stores.redis_names import LONGEST_LINKED_NAME, name_bytes, name_text
+from kato_exporter.stores.redis.connection import RedisConnection
+from kato_exporter.stores.redis.keys import RedisKeys
+from kato_exporter.stores.redis.names import LONGEST_LINKED_NAME, name_bytes, name_text
 from support.redis_servers import redis_server
 from support.servers import RedisServer, black_hole
 from support.waiting import at_most
@@ -565,7 +565,7 @@ def test_a_download_that_takes_too_long_says_where_to_go_on(
     server: RedisServer, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is whole by then says nothing."""
-    monkeypatch.setattr("kato_exporter.browser.redis._DOWNLOAD_SECONDS", 0.0)
+    monkeypatch.setattr("kato_exporter.browser.redis.pages._DOWNLOAD_SECONDS", 0.0)
     server.client.rpush("long", *range(100))
     server.client.rpush("short", 1)
     long, short, all_keys = (

@@ -14,13 +14,13 @@ from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
-from kato_exporter.browser.accounts import Account, Accounts, Role
+from kato_exporter.browser.access.accounts import Account, Accounts, Role
 from kato_exporter.browser.assembly import assemble
 from kato_exporter.browser.records import desk as records_desk
 from kato_exporter.demo.shapes import session_id, session_key, session_record
 from kato_exporter.kato.sessions import SESSION_INDEX
 from kato_exporter.settings import BrowserSettings
-from kato_exporter.stores.redis_names import name_text
+from kato_exporter.stores.redis.names import name_text
 from support.servers import RedisServer
 
 PASSWORD = "correct horse battery staple"
@@ -251,7 +251,7 @@ def test_a_search_that_says_nothing_deletes_nothing(site: Site, path: str) -> No
 
 def test_one_operation_takes_so_many(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more there are, the first; the rest is found again."""
-    monkeypatch.setattr("kato_exporter.browser.redis_found.MOST_RECORDS", 20)
+    monkeypatch.setattr("kato_exporter.browser.redis.found.MOST_RECORDS", 20)
     site.server.client.mset({f"a:{number}": "v" for number in range(50)})
 
     preview = site.post("/redis/keys", {}, match="a:")
@@ -262,8 +262,8 @@ def test_one_operation_takes_so_many(site: Site, monkeypatch: pytest.MonkeyPatch
 
 def test_a_search_that_takes_too_long(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused, and nothing is planned."""
-    monkeypatch.setattr("kato_exporter.browser.redis_found._SECONDS", 0.0)
-    monkeypatch.setattr("kato_exporter.browser.redis_found._AT_ONCE", 5)
+    monkeypatch.setattr("kato_exporter.browser.redis.found._SECONDS", 0.0)
+    monkeypatch.setattr("kato_exporter.browser.redis.found._AT_ONCE", 5)
     site.server.client.mset({f"a:{number}": "v" for number in range(5_000)})
 
     answer = site.post("/redis/keys", {}, match="a:")

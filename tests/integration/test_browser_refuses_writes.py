@@ -23,12 +23,12 @@ from werkzeug.routing import Rule
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
-from kato_exporter.browser.accounts import Account, Accounts
+from kato_exporter.browser.access.accounts import Account, Accounts
 from kato_exporter.browser.assembly import Browser, assemble
 from kato_exporter.browser.records.journal import Journal
 from kato_exporter.kato.vectors import point_of_symbol
 from kato_exporter.settings import BrowserSettings
-from kato_exporter.stores.mongodb_places import Place, text
+from kato_exporter.stores.mongodb.places import Place, text
 from support.browsing import Stores, running_stores
 from support.records import KB, ODD, VECTOR_SYMBOLS, VECTORS, Records, fill
 

@@ -20,12 +20,12 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings, strategies
 
 from kato_exporter.browser.app import Place, create_app
-from kato_exporter.browser.sessions import sessions_pages
+from kato_exporter.browser.sessions.pages import sessions_pages
 from kato_exporter.demo.servers import LOOPBACK, Server
 from kato_exporter.demo.shapes import session_id, session_key, session_record
 from kato_exporter.kato.sessions import SESSION_INDEX
-from kato_exporter.stores.redis_connection import RedisConnection
-from kato_exporter.stores.redis_sessions import SessionRecords
+from kato_exporter.stores.redis.connection import RedisConnection
+from kato_exporter.stores.redis.sessions import SessionRecords
 from support.servers import RedisServer, black_hole
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "kato2" / "redis.json"

@@ -19,12 +19,12 @@ from itsdangerous import TimestampSigner
 from structlog.testing import capture_logs
 from werkzeug.security import generate_password_hash
 
-from kato_exporter.browser.accounts import Account, Accounts
+from kato_exporter.browser.access.accounts import Account, Accounts
+from kato_exporter.browser.access.sign_in import SignInRules, protect
+from kato_exporter.browser.access.trusted_proxy import TrustedProxies
+from kato_exporter.browser.access.users import current_user, require_editor
 from kato_exporter.browser.app import Place, create_app
 from kato_exporter.browser.assembly import assemble
-from kato_exporter.browser.sign_in import SignInRules, protect
-from kato_exporter.browser.trusted_proxy import TrustedProxies
-from kato_exporter.browser.users import current_user, require_editor
 from kato_exporter.demo.servers import free_port
 from kato_exporter.runtime.server import listen
 from kato_exporter.runtime.web_config import WebConfig, load_web_config

@@ -547,7 +547,7 @@ def test_a_socket_without_the_right_to_it_is_down(engine: DockerEngine) -> None:
     engine.socket.chmod(0o660)
     program = (
         "import os, sys\n"
-        "from kato_exporter.stores.docker import DockerStore\n"
+        "from kato_exporter.stores.docker.store import DockerStore\n"
         "from kato_exporter.stores.deadline import Deadline\n"
         "from kato_exporter.stores.errors import StoreError\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"

@@ -16,18 +16,18 @@ from pymongo import MongoClient
 
 from kato_exporter.demo.servers import LOOPBACK, start_mongod
 from kato_exporter.demo.shapes import Document
-from kato_exporter.stores.bson_elements import BsonType, BsonValue, document_of, field_of
-from kato_exporter.stores.document_conditions import Condition, Operand, Operator
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_document_search import FEW
-from kato_exporter.stores.mongodb_documents import (
+from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue, document_of, field_of
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.document_conditions import Condition, Operand, Operator
+from kato_exporter.stores.mongodb.document_search import FEW
+from kato_exporter.stores.mongodb.documents import (
     LARGEST_LISTED,
     LARGEST_PAGE,
     DocumentPage,
     MongoDocuments,
 )
-from kato_exporter.stores.mongodb_id_index import (
+from kato_exporter.stores.mongodb.id_index import (
     LONGEST_NAMED_ID,
     TOP,
     Position,

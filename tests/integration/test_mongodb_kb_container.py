@@ -10,19 +10,19 @@ from bson import ObjectId, encode
 from pymongo import MongoClient
 from pymongo.errors import WriteError
 
-from kato_exporter.browser.document_records import place_label, place_path
+from kato_exporter.browser.knowledge.document_records import place_label, place_path
 from kato_exporter.demo.shapes import Document
 from kato_exporter.demo.workload import Workload
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, PREDICTIONS
 from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_kb_container import (
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.kb_container import (
     KnowledgeBaseContainer,
     KnowledgeBaseDocuments,
 )
-from kato_exporter.stores.mongodb_kb_description import written
-from kato_exporter.stores.mongodb_places import NotChangeableError, place_of
-from kato_exporter.stores.mongodb_writing import RAW
+from kato_exporter.stores.mongodb.kb_description import written
+from kato_exporter.stores.mongodb.places import NotChangeableError, place_of
+from kato_exporter.stores.mongodb.writing import RAW
 from kato_exporter.stores.records import Outcome, Snapshot
 from support.servers import MongoServer, RedisServer
 
@@ -179,7 +179,7 @@ def test_a_collection_without_its_documents_takes_none_while_it_goes(
                 refused.append(error.code)
         return found
 
-    module = "kato_exporter.stores.mongodb_kb_container._holds_documents"
+    module = "kato_exporter.stores.mongodb.kb_container._holds_documents"
     monkeypatch.setattr(module, look_and_learn)
     assert not container.remove()
     patterns = mongo.client[KB][PATTERNS]

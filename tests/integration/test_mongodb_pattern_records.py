@@ -9,18 +9,18 @@ from bson import Decimal128, Int64, decode, encode
 from pymongo import UpdateOne
 from pymongo.database import Database
 
-from kato_exporter.browser.document_records import place_label, place_path
+from kato_exporter.browser.knowledge.document_records import place_label, place_path
 from kato_exporter.demo.shapes import Document
 from kato_exporter.demo.workload import Workload
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYMBOLS
-from kato_exporter.stores.bson_elements import BsonType, BsonValue, document_of
 from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_learnings import TOTALS
-from kato_exporter.stores.mongodb_pattern_records import PatternRecords
-from kato_exporter.stores.mongodb_places import NotChangeableError, Place
-from kato_exporter.stores.mongodb_settling import MARKS
-from kato_exporter.stores.mongodb_writing import RAW, raw
+from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue, document_of
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.learnings import TOTALS
+from kato_exporter.stores.mongodb.pattern_records import PatternRecords
+from kato_exporter.stores.mongodb.places import NotChangeableError, Place
+from kato_exporter.stores.mongodb.settling import MARKS
+from kato_exporter.stores.mongodb.writing import RAW, raw
 from kato_exporter.stores.records import Outcome, Snapshot
 from support.bson_values import string, value_of
 from support.servers import MongoServer, RedisServer
@@ -179,7 +179,7 @@ def test_killed_anywhere_and_asked_again_it_counts_once(
     killed_after: int,
 ) -> None:
     """Some symbols are done, others not; KATO learns meanwhile."""
-    monkeypatch.setattr("kato_exporter.stores.mongodb_settling._AT_ONCE", 7)
+    monkeypatch.setattr("kato_exporter.stores.mongodb.settling._AT_ONCE", 7)
     snapshots = read(patterns, locators(learned)[:10])
     patterns.delete(snapshots)
     add: Callable[..., None] = settling("_add")
@@ -192,7 +192,7 @@ def test_killed_anywhere_and_asked_again_it_counts_once(
         add(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr("kato_exporter.stores.mongodb_settling._add", add_or_die)
+        patched.setattr("kato_exporter.stores.mongodb.settling._add", add_or_die)
         with pytest.raises(KilledError):
             patterns.settle(snapshots, sign=-1, mark="a")
     learn_again(learned)
@@ -239,7 +239,7 @@ def test_what_kato_counts_meanwhile_is_not_lost(
         learn_again(learned)
         return found
 
-    monkeypatch.setattr("kato_exporter.stores.mongodb_settling._amounts", look_and_learn)
+    monkeypatch.setattr("kato_exporter.stores.mongodb.settling._amounts", look_and_learn)
     patterns.settle(snapshots, sign=-1, mark="a")
     assert right_counts(learned) == kept_counts(learned)
 
@@ -255,11 +255,11 @@ def test_two_that_settle_the_same_at_once_count_once(
     def look_and_be_overtaken(*arguments: Any) -> Any:
         found = look(*arguments)
         with monkeypatch.context() as patched:
-            patched.setattr("kato_exporter.stores.mongodb_settling._amounts", look)
+            patched.setattr("kato_exporter.stores.mongodb.settling._amounts", look)
             patterns.settle(snapshots, sign=-1, mark="a")
         return found
 
-    monkeypatch.setattr("kato_exporter.stores.mongodb_settling._amounts", look_and_be_overtaken)
+    monkeypatch.setattr("kato_exporter.stores.mongodb.settling._amounts", look_and_be_overtaken)
     patterns.settle(snapshots, sign=-1, mark="a")
     assert right_counts(learned) == kept_counts(learned)
 

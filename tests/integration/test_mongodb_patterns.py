@@ -20,9 +20,9 @@ from kato_exporter.demo.shapes import INDEXES, Document
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYMBOLS
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_pattern_listing import PatternListing
-from kato_exporter.stores.mongodb_patterns import MOST_COUNTED, MongoPatterns
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.pattern_listing import PatternListing
+from kato_exporter.stores.mongodb.patterns import MOST_COUNTED, MongoPatterns
 from kato_exporter.stores.patterns import (
     ORDERS,
     BoundedCount,

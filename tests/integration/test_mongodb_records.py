@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 from pymongo.errors import OperationFailure
 
-from kato_exporter.browser.document_records import place_label, place_path
+from kato_exporter.browser.knowledge.document_records import place_label, place_path
 from kato_exporter.kato.knowledge import METADATA, PATTERNS
-from kato_exporter.stores.bson_elements import BsonType, BsonValue, document_of
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_places import NotChangeableError, Place, place_of
-from kato_exporter.stores.mongodb_records import LARGEST_EDIT, MongoRecords
-from kato_exporter.stores.mongodb_writing import raw
+from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue, document_of
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.places import NotChangeableError, Place, place_of
+from kato_exporter.stores.mongodb.records import LARGEST_EDIT, MongoRecords
+from kato_exporter.stores.mongodb.writing import raw
 from kato_exporter.stores.records import Outcome, Snapshot
 from support.bson_values import IDS, NAMES, VALUES, object_of, string, value_of
 from support.servers import MongoServer, black_hole
@@ -221,7 +221,7 @@ def test_a_deletion_between_comparison_and_change_is_seen(
 @contextmanager
 def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> Iterator[None]:
     """Do something right after the next reading of documents."""
-    module = "kato_exporter.stores.mongodb_records._documents"
+    module = "kato_exporter.stores.mongodb.records._documents"
     read: Callable[..., Any] = MongoRecords.__init__.__globals__["_documents"]
     calls = []
 
@@ -576,7 +576,7 @@ def test_too_many_bytes_at_once_are_refused(
     mongo: MongoServer, documents: MongoRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are not read into memory."""
-    monkeypatch.setattr("kato_exporter.stores.mongodb_records.LARGEST_READ", 20_000)
+    monkeypatch.setattr("kato_exporter.stores.mongodb.records.LARGEST_READ", 20_000)
     insert(mongo, *(encode({"_id": n, "text": "x" * 9_000}) for n in range(3)))
     locators = [located(value_of(n)) for n in range(3)]
     assert None not in documents.read(locators[:2])

@@ -17,8 +17,8 @@ from kato_exporter.demo.servers import Server, start_mongod
 from kato_exporter.demo.shapes import Document
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.mongodb import MongoStore
-from kato_exporter.stores.mongodb_connection import MongoConnection
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.store import MongoStore
 from support.exporting import StartExporter
 from support.exposition import Samples
 from support.fault_proxy import FaultProxy

@@ -29,9 +29,9 @@ from kato_exporter.kato.knowledge import (
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.knowledge import KnowledgeSize
-from kato_exporter.stores.mongodb import MongoStore
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.knowledge import MongoKnowledge
+from kato_exporter.stores.mongodb.store import MongoStore
 from support.servers import MongoServer, black_hole, missing, started
 from support.waiting import at_most
 

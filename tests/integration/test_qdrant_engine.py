@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import qdrant_edge as edge
 
-from kato_exporter.stores.qdrant_content import kept_point, point_as_it_was, same_point
-from kato_exporter.stores.qdrant_records import filter_as_it_is
+from kato_exporter.stores.qdrant.content import kept_point, point_as_it_was, same_point
+from kato_exporter.stores.qdrant.records import filter_as_it_is
 
 NUMBER = 300
 PAYLOAD = {

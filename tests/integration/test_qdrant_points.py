@@ -27,9 +27,9 @@ from kato_exporter.demo.stub_server import serving
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.http import JsonApi, TooMuchError
-from kato_exporter.stores.qdrant import QdrantStore
-from kato_exporter.stores.qdrant_names import PointId
-from kato_exporter.stores.qdrant_points import Match, PointPage, SimilarPoints
+from kato_exporter.stores.qdrant.names import PointId
+from kato_exporter.stores.qdrant.points import Match, PointPage, SimilarPoints
+from kato_exporter.stores.qdrant.store import QdrantStore
 from support.http_answers import Answer, Answers, answering
 from support.http_questions import Questions
 

@@ -34,17 +34,17 @@ from kato_exporter.demo.servers import LOOPBACK, free_port
 from kato_exporter.demo.stub_server import serving
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.qdrant import QdrantStore
-from kato_exporter.stores.qdrant_container import QdrantCollection
-from kato_exporter.stores.qdrant_content import (
+from kato_exporter.stores.qdrant.container import QdrantCollection
+from kato_exporter.stores.qdrant.content import (
     Place,
     canonical,
     point_of_content,
     same_point,
     with_payload,
 )
-from kato_exporter.stores.qdrant_records import QdrantRecords
-from kato_exporter.stores.qdrant_writing import QdrantWriting
+from kato_exporter.stores.qdrant.records import QdrantRecords
+from kato_exporter.stores.qdrant.store import QdrantStore
+from kato_exporter.stores.qdrant.writing import QdrantWriting
 from kato_exporter.stores.records import Outcome, Snapshot
 from support.http_answers import Answer, answering
 from support.http_questions import Questions

@@ -20,8 +20,8 @@ from kato_exporter.demo.stub_server import serving
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.http import JsonApi
-from kato_exporter.stores.qdrant import QdrantStore
-from kato_exporter.stores.qdrant_answers import Vector
+from kato_exporter.stores.qdrant.answers import Vector
+from kato_exporter.stores.qdrant.store import QdrantStore
 from support.exporting import StartExporter, run_command
 from support.fault_proxy import FaultProxy
 from support.http_answers import HTML, Answer, Answers, answering, tls

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from kato_exporter.browser.key_match import parse_key_match
+from kato_exporter.browser.redis.key_match import parse_key_match
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.redis_connection import RedisConnection
-from kato_exporter.stores.redis_keys import KeyDetail, RedisKeys
-from kato_exporter.stores.redis_values import (
+from kato_exporter.stores.redis.connection import RedisConnection
+from kato_exporter.stores.redis.keys import KeyDetail, RedisKeys
+from kato_exporter.stores.redis.values import (
     PART_BYTES,
     SHOWN_BYTES,
     Elements,

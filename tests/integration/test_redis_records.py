@@ -20,16 +20,16 @@ from redis.exceptions import ResponseError
 from kato_exporter.demo.servers import LOOPBACK, Server
 from kato_exporter.demo.shapes import session_id, session_key, session_record
 from kato_exporter.kato.sessions import SESSION_INDEX
-from kato_exporter.stores import redis_payloads
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.records import Outcome, RecordKind, Snapshot
-from kato_exporter.stores.redis_connection import RedisConnection
-from kato_exporter.stores.redis_keys import RedisKeys
-from kato_exporter.stores.redis_locators import Locators
-from kato_exporter.stores.redis_payloads import SCRATCH_PREFIX
-from kato_exporter.stores.redis_records import RedisKeyRecords
-from kato_exporter.stores.redis_session_records import RedisSessionRecords
-from kato_exporter.stores.redis_sessions import SessionRecords
+from kato_exporter.stores.redis import payloads as redis_payloads
+from kato_exporter.stores.redis.connection import RedisConnection
+from kato_exporter.stores.redis.keys import RedisKeys
+from kato_exporter.stores.redis.locators import Locators
+from kato_exporter.stores.redis.payloads import SCRATCH_PREFIX
+from kato_exporter.stores.redis.records import RedisKeyRecords
+from kato_exporter.stores.redis.session_records import RedisSessionRecords
+from kato_exporter.stores.redis.sessions import SessionRecords
 from support.redis_servers import REDIS_SERVERS, redis_server
 from support.servers import black_hole, empty_redis
 from support.waiting import at_most

@@ -16,8 +16,8 @@ from kato_exporter.kato.session_documents import node_pointer_key
 from kato_exporter.kato.session_records import LARGEST_RECORD
 from kato_exporter.kato.sessions import SESSION_INDEX
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.redis_connection import RedisConnection
-from kato_exporter.stores.redis_sessions import LARGEST_SHOWN, SessionPage, SessionRecords
+from kato_exporter.stores.redis.connection import RedisConnection
+from kato_exporter.stores.redis.sessions import LARGEST_SHOWN, SessionPage, SessionRecords
 from support.servers import RedisServer, black_hole
 from support.waiting import at_most
 

@@ -19,7 +19,7 @@ from kato_exporter.demo.shapes import session_id, session_key
 from kato_exporter.kato.session_records import LARGEST_RECORD
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.redis import (
+from kato_exporter.stores.redis.store import (
     Keyevent,
     RedisStore,
     ScanStep,

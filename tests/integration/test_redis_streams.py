@@ -12,7 +12,7 @@ from kato_exporter.collectors.collector import Collection
 from kato_exporter.collectors.redis_streams import RedisStreamsCollector
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.redis import RedisStore, StreamSize, StreamStep
+from kato_exporter.stores.redis.store import RedisStore, StreamSize, StreamStep
 from support.exporting import StartExporter
 from support.servers import RedisServer
 from support.waiting import eventually

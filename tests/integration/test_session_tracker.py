@@ -11,7 +11,7 @@ import redis
 
 from kato_exporter.collectors.session_tracker import SessionTracker, TrackerState
 from kato_exporter.demo.servers import Server, start_redis, start_valkey
-from kato_exporter.stores.redis import RedisStore
+from kato_exporter.stores.redis.store import RedisStore
 
 PATIENCE = 10.0
 

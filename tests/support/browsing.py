@@ -21,9 +21,9 @@ from redis import Redis
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map
 
-from kato_exporter.browser.accounts import Account, Accounts, account_lines
+from kato_exporter.browser.access.accounts import Account, Accounts, account_lines
+from kato_exporter.browser.access.passwords import hash_password
 from kato_exporter.browser.assembly import assemble
-from kato_exporter.browser.passwords import hash_password
 from kato_exporter.demo.qdrant_stub import qdrant_stub
 from kato_exporter.demo.servers import LOOPBACK, start_mongod, start_valkey
 from kato_exporter.demo.shapes import Document

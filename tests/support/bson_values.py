@@ -8,7 +8,7 @@ from bson import encode
 from bson.decimal128 import Decimal128
 from hypothesis import strategies as st
 
-from kato_exporter.stores.bson_elements import (
+from kato_exporter.stores.mongodb.bson_elements import (
     BsonType,
     BsonValue,
     document_of,

@@ -23,7 +23,7 @@ from kato_exporter.collectors.session_tracker import EventFeed, SessionTracker, 
 from kato_exporter.demo.servers import LOOPBACK
 from kato_exporter.demo.shapes import session_id, session_key
 from kato_exporter.kato.sessions import SESSION_KEY_MATCH
-from kato_exporter.stores.redis import Keyevent, RedisStore, ScanStep, SessionEvent
+from kato_exporter.stores.redis.store import Keyevent, RedisStore, ScanStep, SessionEvent
 from support.waiting import eventually
 
 PATIENCE = 15.0

@@ -18,9 +18,9 @@ from werkzeug import Request
 from werkzeug.security import generate_password_hash
 from werkzeug.test import EnvironBuilder
 
-from kato_exporter.browser import passwords
-from kato_exporter.browser.account_command import account as account_command
-from kato_exporter.browser.accounts import (
+from kato_exporter.browser.access import passwords
+from kato_exporter.browser.access.account_command import account as account_command
+from kato_exporter.browser.access.accounts import (
     Account,
     Accounts,
     AccountsError,
@@ -28,8 +28,13 @@ from kato_exporter.browser.accounts import (
     parse_accounts,
     refuse_open_door,
 )
-from kato_exporter.browser.passwords import PasswordDesk, TooBusyError, unfit_hash, unfit_password
-from kato_exporter.browser.trusted_proxy import TrustedProxies
+from kato_exporter.browser.access.passwords import (
+    PasswordDesk,
+    TooBusyError,
+    unfit_hash,
+    unfit_password,
+)
+from kato_exporter.browser.access.trusted_proxy import TrustedProxies
 from kato_exporter.setting_kinds import Address, Networks
 
 FILE = Path("accounts.toml")

@@ -16,20 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import BadRequest
 
-from kato_exporter.browser.bson_values import TYPE_NAMES, ShownValue, shown_value
-from kato_exporter.browser.document_facts import LARGEST_WHOLE, document_facts
-from kato_exporter.browser.document_ids import id_of, id_text
-from kato_exporter.browser.document_links import predicted, value_url
-from kato_exporter.browser.document_paths import (
+from kato_exporter.browser.knowledge.bson_values import TYPE_NAMES, ShownValue, shown_value
+from kato_exporter.browser.knowledge.document_facts import LARGEST_WHOLE, document_facts
+from kato_exporter.browser.knowledge.document_ids import id_of, id_text
+from kato_exporter.browser.knowledge.document_links import predicted, value_url
+from kato_exporter.browser.knowledge.document_paths import (
     collection_name,
     collection_path,
     collection_text,
 )
-from kato_exporter.browser.document_query import Query, query_arguments
-from kato_exporter.browser.document_rows import cell_row, columns_of, exact_row, row_facts
-from kato_exporter.browser.extended_json import beginning, read, write
+from kato_exporter.browser.knowledge.document_query import Query, query_arguments
+from kato_exporter.browser.knowledge.document_rows import cell_row, columns_of, exact_row, row_facts
+from kato_exporter.browser.knowledge.extended_json import beginning, read, write
 from kato_exporter.browser.plain_values import plain
-from kato_exporter.stores.bson_elements import (
+from kato_exporter.stores.mongodb.bson_elements import (
     BsonType,
     BsonValue,
     document_of,
@@ -37,9 +37,9 @@ from kato_exporter.stores.bson_elements import (
     field_of,
     string_data,
 )
-from kato_exporter.stores.bson_parts import code_parts
-from kato_exporter.stores.document_conditions import Condition, WrongFieldError
-from kato_exporter.stores.mongodb_documents import ListedDocument
+from kato_exporter.stores.mongodb.bson_parts import code_parts
+from kato_exporter.stores.mongodb.document_conditions import Condition, WrongFieldError
+from kato_exporter.stores.mongodb.documents import ListedDocument
 from support.bson_values import (
     IDS,
     NAN_WITH_PAYLOAD,

@@ -7,13 +7,13 @@ from hypothesis import given, strategies
 from structlog.testing import capture_logs
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from kato_exporter.browser import passwords
-from kato_exporter.browser.accounts import Account, Accounts
-from kato_exporter.browser.doorkeeper import Doorkeeper, MustWaitError
-from kato_exporter.browser.logins import Logins
-from kato_exporter.browser.passwords import PasswordDesk, TooBusyError
-from kato_exporter.browser.rate_limits import SignInLimits
-from kato_exporter.browser.way_back import local_address
+from kato_exporter.browser.access import passwords
+from kato_exporter.browser.access.accounts import Account, Accounts
+from kato_exporter.browser.access.doorkeeper import Doorkeeper, MustWaitError
+from kato_exporter.browser.access.logins import Logins
+from kato_exporter.browser.access.passwords import PasswordDesk, TooBusyError
+from kato_exporter.browser.access.rate_limits import SignInLimits
+from kato_exporter.browser.access.way_back import local_address
 
 PASSWORD = "correct horse battery"
 ALICE = Account("alice", "editor", generate_password_hash(PASSWORD, "scrypt:1024:8:1"))

@@ -10,8 +10,8 @@ from bson.min_key import MinKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kato_exporter.browser.bson_facts import bson_facts, document_url
-from kato_exporter.browser.symbol_links import patterns_with, stands_for
+from kato_exporter.browser.knowledge.bson_facts import bson_facts, document_url
+from kato_exporter.browser.knowledge.symbol_links import patterns_with, stands_for
 from kato_exporter.kato.patterns import (
     Emotive,
     Emotives,
@@ -22,8 +22,8 @@ from kato_exporter.kato.patterns import (
     read_events,
     vector_of,
 )
-from kato_exporter.stores.mongodb_index_walk import HIGHEST, LOWEST
-from kato_exporter.stores.mongodb_pattern_conditions import (
+from kato_exporter.stores.mongodb.index_walk import HIGHEST, LOWEST
+from kato_exporter.stores.mongodb.pattern_conditions import (
     at_or_behind,
     bounds_of,
     frequency_conditions,

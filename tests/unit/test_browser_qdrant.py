@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kato_exporter.browser.vector_picture import vector_picture
+from kato_exporter.browser.qdrant.vector_picture import vector_picture
 from kato_exporter.kato.vectors import (
     is_vector_symbol,
     knowledge_base_of_collection,
     point_of_symbol,
 )
 from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.qdrant_answers import (
+from kato_exporter.stores.qdrant.answers import (
     PointVector,
     collection_description,
     listed_points,
     queried_points,
     scrolled_points,
 )
-from kato_exporter.stores.qdrant_names import PointId, collection_path, is_point_id, point_id
+from kato_exporter.stores.qdrant.names import PointId, collection_path, is_point_id, point_id
 
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

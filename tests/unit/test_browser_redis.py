@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies
 
-from kato_exporter.browser.key_match import KeyMatch, parse_key_match
-from kato_exporter.browser.redis_elements import (
+from kato_exporter.browser.redis.elements import (
     Told,
     download_row,
     hash_field,
@@ -18,8 +17,9 @@ from kato_exporter.browser.redis_elements import (
     string_kind,
     told,
 )
-from kato_exporter.stores.redis_names import name_bytes, name_text
-from kato_exporter.stores.redis_values import Excerpt, HashField, StreamEntry, whole_characters
+from kato_exporter.browser.redis.key_match import KeyMatch, parse_key_match
+from kato_exporter.stores.redis.names import name_bytes, name_text
+from kato_exporter.stores.redis.values import Excerpt, HashField, StreamEntry, whole_characters
 
 NAMES = strategies.binary() | strategies.text().map(str.encode)
 DOCUMENTS = strategies.recursive(

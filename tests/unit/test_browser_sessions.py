@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies
 
-from kato_exporter.browser.session_views import (
+from kato_exporter.browser.sessions.views import (
     MOST_EMOTIVES,
     MOST_ENTRIES,
     MOST_EVENTS,

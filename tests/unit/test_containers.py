@@ -21,7 +21,7 @@ from kato_exporter.collectors.container_events import ContainerEventFollower, Fo
 from kato_exporter.collectors.container_ledger import ContainerLedger, Life, Tally
 from kato_exporter.collectors.containers import ContainersCollector
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.docker_stats import (
+from kato_exporter.stores.docker.stats import (
     Container,
     ContainerEvent,
     ContainerStats,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies
 
-from kato_exporter.stores.docker_stats import (
+from kato_exporter.stores.docker.stats import (
     BlockCounters,
     Container,
     ContainerEvent,

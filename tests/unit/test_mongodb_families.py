@@ -15,8 +15,8 @@ from kato_exporter.collectors.collector import Collection
 from kato_exporter.collectors.mongodb import MongoCollector, server_families
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.mongodb import Member, members_of
-from kato_exporter.stores.mongodb_connection import NotPermittedError
+from kato_exporter.stores.mongodb.connection import NotPermittedError
+from kato_exporter.stores.mongodb.store import Member, members_of
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "kato2" / "mongodb_serverStatus.json"
 

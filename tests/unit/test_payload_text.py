@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kato_exporter.browser.payload_text import LONGEST, PayloadError, payload_of_text, payload_text
+from kato_exporter.browser.qdrant.payload_text import (
+    LONGEST,
+    PayloadError,
+    payload_of_text,
+    payload_text,
+)
 from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.qdrant_content import (
+from kato_exporter.stores.qdrant.content import (
     KeptPoint,
     canonical,
     kept_point,

@@ -13,7 +13,7 @@ from kato_exporter.collectors.qdrant import QdrantCollector
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.json_values import parse_json
-from kato_exporter.stores.qdrant_answers import CollectionInfo, collection_info, collection_names
+from kato_exporter.stores.qdrant.answers import CollectionInfo, collection_info, collection_names
 
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from kato_exporter.browser.access.users import User
 from kato_exporter.browser.records import audit
 from kato_exporter.browser.records.desk import (
     MOST_RECORDS,
@@ -44,7 +45,6 @@ from kato_exporter.browser.records.operations import (
 )
 from kato_exporter.browser.records.runner import Runner
 from kato_exporter.browser.records.stores_at_hand import StoresAtHand
-from kato_exporter.browser.users import User
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.records import Container, Outcome, Snapshot
 from support.memory_records import (

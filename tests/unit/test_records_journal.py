@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from kato_exporter.browser.access.users import User
 from kato_exporter.browser.records import audit
 from kato_exporter.browser.records.audit import Author, Deed, append, entry_hash, verify
 from kato_exporter.browser.records.audit_command import audit as audit_command
@@ -29,7 +30,6 @@ from kato_exporter.browser.records.operations import (
 )
 from kato_exporter.browser.records.runner import Runner
 from kato_exporter.browser.records.stores_at_hand import StoresAtHand
-from kato_exporter.browser.users import User
 from kato_exporter.stores.records import Outcome, Snapshot
 from support.exporting import run_command
 from support.memory_records import MemoryRecords

@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
-from kato_exporter.browser.accounts import Account, Accounts
+from kato_exporter.browser.access.accounts import Account, Accounts
+from kato_exporter.browser.access.sign_in import SignInRules, protect
 from kato_exporter.browser.app import create_app
 from kato_exporter.browser.records.audit_pages import audit_pages
 from kato_exporter.browser.records.desk import Desk
@@ -19,7 +20,6 @@ from kato_exporter.browser.records.operations import PLAN_SECONDS, Operations, S
 from kato_exporter.browser.records.pages import locator_text, records_pages
 from kato_exporter.browser.records.runner import Runner
 from kato_exporter.browser.records.stores_at_hand import StoresAtHand
-from kato_exporter.browser.sign_in import SignInRules, protect
 from support.memory_records import DiedError, DyingJournal, MemoryContainer, MemoryRecords
 
 PASSWORD = "correct horse battery"

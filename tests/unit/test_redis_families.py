@@ -10,7 +10,7 @@ from redis._parsers.helpers import parse_info
 from kato_exporter.collectors.collector import Collection
 from kato_exporter.collectors.redis import RedisCollector
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.redis import ServerFacts
+from kato_exporter.stores.redis.store import ServerFacts
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "kato2" / "redis_info.txt"
 KEYS_CALLED = {"cmdstat_keys": {"calls": 7, "usec": 70}}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kato_exporter.browser.redis_form import (
+from kato_exporter.browser.redis.form import (
     LARGEST_EDITED,
     FormText,
     form_bytes,

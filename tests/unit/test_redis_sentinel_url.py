@@ -4,7 +4,7 @@ import click
 import pytest
 
 from kato_exporter.setting_kinds import RedisUrl
-from kato_exporter.stores.redis_sentinel import SentinelUrl
+from kato_exporter.stores.redis.sentinel import SentinelUrl
 
 PASSWORD = "s3cret-word"
 

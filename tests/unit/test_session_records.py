@@ -12,7 +12,7 @@ from kato_exporter.collectors.collector import Collection
 from kato_exporter.collectors.session_values import SessionValuesCollector
 from kato_exporter.kato.session_records import RecordError, SessionRecord, parse_session_record
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.redis import SessionValue
+from kato_exporter.stores.redis.store import SessionValue
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "kato2" / "redis.json"
 NOW = 1_795_383_414.582639

@@ -8,18 +8,20 @@ from typing import Protocol, Self
 
 from flask import Blueprint, Flask, Response, abort
 
-from kato_exporter.browser.accounts import Accounts, refuse_open_door
+from kato_exporter.browser.access.accounts import Accounts, refuse_open_door
+from kato_exporter.browser.access.sign_in import SignInRules, protect
+from kato_exporter.browser.access.trusted_proxy import TrustedProxies
 from kato_exporter.browser.app import Place, create_app
-from kato_exporter.browser.document_records import mongodb_records
-from kato_exporter.browser.documents import documents_pages
 from kato_exporter.browser.home import Figure, Subject, home_pages
-from kato_exporter.browser.knowledge import knowledge_pages
+from kato_exporter.browser.knowledge.document_records import mongodb_records
+from kato_exporter.browser.knowledge.documents import documents_pages
+from kato_exporter.browser.knowledge.edit import mongodb_edit_pages
+from kato_exporter.browser.knowledge.pages import knowledge_pages
+from kato_exporter.browser.knowledge.patterns import patterns_pages
 from kato_exporter.browser.metrics import BrowserMetrics
-from kato_exporter.browser.mongodb_edit import mongodb_edit_pages
-from kato_exporter.browser.patterns import patterns_pages
-from kato_exporter.browser.qdrant import qdrant_pages
-from kato_exporter.browser.qdrant_edit import qdrant_edit_pages
-from kato_exporter.browser.qdrant_found import qdrant_found_pages
+from kato_exporter.browser.qdrant.edit import qdrant_edit_pages
+from kato_exporter.browser.qdrant.found import qdrant_found_pages
+from kato_exporter.browser.qdrant.pages import qdrant_pages
 from kato_exporter.browser.records.audit_pages import audit_pages
 from kato_exporter.browser.records.desk import Desk
 from kato_exporter.browser.records.janitor import Janitor
@@ -28,29 +30,27 @@ from kato_exporter.browser.records.operations import Operations
 from kato_exporter.browser.records.pages import no_records_pages, records_pages
 from kato_exporter.browser.records.runner import Runner
 from kato_exporter.browser.records.stores_at_hand import ContainerKinds, StoresAtHand
-from kato_exporter.browser.redis import redis_pages
-from kato_exporter.browser.redis_edit import redis_edit_pages
-from kato_exporter.browser.redis_found import redis_found_pages
-from kato_exporter.browser.sessions import sessions_pages
-from kato_exporter.browser.sign_in import SignInRules, protect
-from kato_exporter.browser.trusted_proxy import TrustedProxies
+from kato_exporter.browser.redis.edit import redis_edit_pages
+from kato_exporter.browser.redis.found import redis_found_pages
+from kato_exporter.browser.redis.pages import redis_pages
+from kato_exporter.browser.sessions.pages import sessions_pages
 from kato_exporter.kato.knowledge import SYSTEM_DATABASES
 from kato_exporter.settings import BrowserSettings
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_documents import MongoDocuments
-from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
-from kato_exporter.stores.mongodb_patterns import MongoPatterns
-from kato_exporter.stores.qdrant import QdrantStore
-from kato_exporter.stores.qdrant_container import QdrantCollection
-from kato_exporter.stores.qdrant_records import QdrantRecords
-from kato_exporter.stores.qdrant_writing import QdrantWriting
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.documents import MongoDocuments
+from kato_exporter.stores.mongodb.knowledge import MongoKnowledge
+from kato_exporter.stores.mongodb.patterns import MongoPatterns
+from kato_exporter.stores.qdrant.container import QdrantCollection
+from kato_exporter.stores.qdrant.records import QdrantRecords
+from kato_exporter.stores.qdrant.store import QdrantStore
+from kato_exporter.stores.qdrant.writing import QdrantWriting
 from kato_exporter.stores.records import RecordKind
-from kato_exporter.stores.redis_connection import RedisConnection
-from kato_exporter.stores.redis_keys import RedisKeys
-from kato_exporter.stores.redis_records import RedisKeyRecords
-from kato_exporter.stores.redis_session_records import RedisSessionRecords
-from kato_exporter.stores.redis_sessions import SessionRecords
+from kato_exporter.stores.redis.connection import RedisConnection
+from kato_exporter.stores.redis.keys import RedisKeys
+from kato_exporter.stores.redis.records import RedisKeyRecords
+from kato_exporter.stores.redis.session_records import RedisSessionRecords
+from kato_exporter.stores.redis.sessions import SessionRecords
 
 _NAME = "kato-browser"
 

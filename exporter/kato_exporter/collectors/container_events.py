@@ -10,7 +10,7 @@ import structlog
 
 from kato_exporter.collectors.container_ledger import ContainerLedger, Life, Tally
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.docker_stats import Container, ContainerEvent
+from kato_exporter.stores.docker.stats import Container, ContainerEvent
 from kato_exporter.stores.errors import StoreError
 from kato_exporter.stores.reconnecting import reconnect_pause
 

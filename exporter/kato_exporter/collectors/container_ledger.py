@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar, get_args
 
-from kato_exporter.stores.docker_stats import Container, ContainerEvent
+from kato_exporter.stores.docker.stats import Container, ContainerEvent
 
 CountedEvent = Literal["oom", "die", "health_status", "restart"]
 K = TypeVar("K")

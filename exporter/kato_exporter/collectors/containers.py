@@ -13,7 +13,7 @@ from kato_exporter.collectors.container_ledger import COUNTED_EVENTS, Tally
 from kato_exporter.collectors.family import Family, Kind
 from kato_exporter.collectors.selection import OTHER
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.docker_stats import (
+from kato_exporter.stores.docker.stats import (
     HEALTHS,
     BlockCounters,
     Container,

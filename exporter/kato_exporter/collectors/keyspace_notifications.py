@@ -6,7 +6,7 @@ from typing import Protocol
 import structlog
 
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.redis import Keyevent
+from kato_exporter.stores.redis.store import Keyevent
 
 ENDS: tuple[Keyevent, ...] = ("del", "expired", "evicted")
 

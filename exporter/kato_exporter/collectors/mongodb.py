@@ -13,8 +13,8 @@ from kato_exporter.collectors.family import Family, Kind
 from kato_exporter.collectors.selection import Selection
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.mongodb import MEMBER_STATES, Member, ServerStatus
-from kato_exporter.stores.mongodb_connection import NotPermittedError
+from kato_exporter.stores.mongodb.connection import NotPermittedError
+from kato_exporter.stores.mongodb.store import MEMBER_STATES, Member, ServerStatus
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from kato_exporter.collectors.loss_ledger import LossLedger
 from kato_exporter.collectors.selection import OTHER, Selection
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
-from kato_exporter.stores.qdrant_answers import CollectionInfo
+from kato_exporter.stores.qdrant.answers import CollectionInfo
 
 
 class QdrantSource(Protocol):

@@ -11,7 +11,7 @@ from kato_exporter.collectors.collector import Collection
 from kato_exporter.collectors.family import Family, Kind
 from kato_exporter.collectors.selection import OTHER, Selection
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.redis import InfoSections, ServerFacts
+from kato_exporter.stores.redis.store import InfoSections, ServerFacts
 
 
 class FactSource(Protocol):

@@ -11,7 +11,7 @@ from kato_exporter.collectors.selection import OTHER, Selection
 from kato_exporter.kato.streams import GLOBAL_STREAM
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.redis import StreamSize, StreamStep
+from kato_exporter.stores.redis.store import StreamSize, StreamStep
 
 ENTRIES = Family(
     name="kato_redis_stream_entries",

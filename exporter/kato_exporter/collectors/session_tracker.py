@@ -21,7 +21,7 @@ from kato_exporter.kato.sessions import SessionHandle, looks_like_session_key, p
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import StoreError
 from kato_exporter.stores.reconnecting import reconnect_pause
-from kato_exporter.stores.redis import Keyevent, ScanStep, SessionEvent
+from kato_exporter.stores.redis.store import Keyevent, ScanStep, SessionEvent
 
 Mode = Literal["events", "scan"]
 

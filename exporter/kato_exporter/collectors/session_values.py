@@ -10,7 +10,7 @@ from kato_exporter.collectors.selection import OTHER, Selection
 from kato_exporter.kato.distribution import Distribution
 from kato_exporter.kato.session_records import RecordError, SessionRecord, parse_session_record
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.redis import SessionValue
+from kato_exporter.stores.redis.store import SessionValue
 
 STM_BOUNDS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024)
 IDLE_BOUNDS = (1, 5, 15, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)

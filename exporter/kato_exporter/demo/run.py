@@ -22,8 +22,8 @@ from qdrant_client import QdrantClient
 from redis import Redis, RedisError
 from rich.console import Console
 
-from kato_exporter.browser.accounts import THIS_RUNS_USER, Account, account_lines
-from kato_exporter.browser.passwords import hash_password
+from kato_exporter.browser.access.accounts import THIS_RUNS_USER, Account, account_lines
+from kato_exporter.browser.access.passwords import hash_password
 from kato_exporter.demo.kato_api_stub import kato_api_stub
 from kato_exporter.demo.qdrant_stub import qdrant_stub
 from kato_exporter.demo.servers import (

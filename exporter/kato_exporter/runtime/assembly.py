@@ -25,13 +25,13 @@ from kato_exporter.collectors.sessions import SessionsCollector
 from kato_exporter.runtime.runner import Runner
 from kato_exporter.settings import ExporterSettings
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.docker import DockerStore
+from kato_exporter.stores.docker.store import DockerStore
 from kato_exporter.stores.kato_api import KatoApiStore
-from kato_exporter.stores.mongodb import MongoStore
-from kato_exporter.stores.mongodb_connection import MongoConnection
-from kato_exporter.stores.mongodb_knowledge import MongoKnowledge
-from kato_exporter.stores.qdrant import QdrantStore
-from kato_exporter.stores.redis import RedisStore
+from kato_exporter.stores.mongodb.connection import MongoConnection
+from kato_exporter.stores.mongodb.knowledge import MongoKnowledge
+from kato_exporter.stores.mongodb.store import MongoStore
+from kato_exporter.stores.qdrant.store import QdrantStore
+from kato_exporter.stores.redis.store import RedisStore
 from kato_exporter.stores.store import Store
 
 _log = structlog.get_logger("exporter")

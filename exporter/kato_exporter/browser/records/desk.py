@@ -10,6 +10,7 @@ from concurrent.futures import TimeoutError as TookTooLongError
 from contextlib import suppress
 from dataclasses import replace
 
+from kato_exporter.browser.access.users import User
 from kato_exporter.browser.records.audit import Author, Deed, append
 from kato_exporter.browser.records.operations import (
     Action,
@@ -28,7 +29,6 @@ from kato_exporter.browser.records.stores_at_hand import (
     InterruptedOperationError,
     StoresAtHand,
 )
-from kato_exporter.browser.users import User
 from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.records import Container, Outcome, RecordKind, Snapshot
 

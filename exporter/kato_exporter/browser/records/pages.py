@@ -11,6 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, g, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from kato_exporter.browser.access.users import current_user
 from kato_exporter.browser.answers import answer
 from kato_exporter.browser.arguments import integer_argument, key_argument
 from kato_exporter.browser.exports import Export, Row
@@ -25,7 +26,6 @@ from kato_exporter.browser.records.operations import (
     State,
 )
 from kato_exporter.browser.records.removal import to_make_again
-from kato_exporter.browser.users import current_user
 
 _EXPORTED_AT_ONCE = 1_000
 _MOST_ROWS = 2**53

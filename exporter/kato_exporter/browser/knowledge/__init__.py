@@ -1,0 +1,1 @@
+"""Pages of the knowledge bases: their patterns and all their documents."""

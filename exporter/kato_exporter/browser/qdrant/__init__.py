@@ -1,0 +1,1 @@
+"""Pages of Qdrant: its collections, points and their neighbours."""

@@ -1,0 +1,1 @@
+"""Pages of Redis: its server, its keys and their values."""

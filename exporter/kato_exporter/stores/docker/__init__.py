@@ -1,0 +1,1 @@
+"""The container engine by Docker's API."""

@@ -1,0 +1,1 @@
+"""Qdrant by its HTTP API: what is asked and changed."""

@@ -1,0 +1,1 @@
+"""Redis: what the exporter and the browser ask it and change in it."""
