@@ -1,5 +1,8 @@
 """What can go wrong between us and a store."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class StoreError(Exception):
     """The store gave no usable answer: refused, silent, cut off or without the rights.
@@ -17,3 +20,14 @@ class QueryError(StoreError):
     def __init__(self, message: str, *, code: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+@contextmanager
+def part_of_a_change(*, begun: bool) -> Iterator[None]:
+    """Let a refusal be QueryError only where nothing was done before it, else StoreError."""
+    try:
+        yield
+    except QueryError as error:
+        if begun:
+            raise StoreError(f"a part was done, the rest not: {error}") from error
+        raise

@@ -5,7 +5,6 @@ change itself has the whole old document in its filter.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from bson.errors import InvalidBSON
@@ -15,7 +14,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.errors import QueryError, part_of_a_change
 from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue, elements, field_of
 from kato_exporter.stores.mongodb.connection import MongoConnection
 from kato_exporter.stores.mongodb.places import (
@@ -173,13 +172,13 @@ class MongoRecords:
         begun = False
         places = [place_of(snapshot.locator) for snapshot in snapshots]
         for (kb, name), numbers in _by_collection(places).items():
-            with _after(begun), writing(self._connection) as client:
+            with part_of_a_change(begun=begun), writing(self._connection) as client:
                 database = primary(client, kb)
                 there = self._is_there(database, name)
                 if not there and absent is None:
                     raise QueryError(f"{kb} has no collection {name} any more")
             for portion in _bounded(numbers, snapshots, self.at_once) if there else ():
-                with _after(begun), writing(self._connection):
+                with part_of_a_change(begun=begun), writing(self._connection):
                     documents = [(places[n].identity, snapshots[n].content) for n in portion]
                     found = change(database[name], documents)
                 begun = True
@@ -192,17 +191,6 @@ def collection_kinds(database: Database[RawBSONDocument]) -> dict[str, str]:
     """Name all collections and views with MongoDB's type of each."""
     with database.cursor_command("listCollections", nameOnly=True) as found:
         return {str(each["name"]): str(each.get("type", "collection")) for each in found}
-
-
-@contextmanager
-def _after(begun: bool) -> Iterator[None]:  # noqa: FBT001 - whether something was done before
-    """Let a refusal be one only where nothing was done before it."""
-    try:
-        yield
-    except QueryError as error:
-        if begun:
-            raise StoreError(f"a part was done, the rest not: {error}") from error
-        raise
 
 
 def _by_collection(places: Sequence[Place]) -> dict[tuple[str, str], list[int]]:

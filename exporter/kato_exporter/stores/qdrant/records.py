@@ -10,13 +10,12 @@ that KATO writes have nothing else but their vector, and that never changes: the
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from kato_exporter.kato.vectors import VECTOR_NAME, is_vector_symbol
-from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.errors import QueryError, StoreError, part_of_a_change
 from kato_exporter.stores.qdrant.content import (
     KeptPoint,
     place_of,
@@ -102,7 +101,7 @@ class QdrantRecords:
                 lambda selected: self._writing.overwrite_payload(collection, payload, selected),
                 [now.content],
             )
-            with _after(begun=True):
+            with part_of_a_change(begun=True):
                 now = self._writing.kept(collection, [point]).get(point)
         if now is None:
             return Outcome.MISSING
@@ -140,7 +139,7 @@ class QdrantRecords:
             of_collection = kept.setdefault(collection, {})
             of_collection[point] = KeptPoint(snapshot.content, snapshot.surroundings)
         for collection, points in kept.items():
-            with _after(bool(outcomes)):
+            with part_of_a_change(begun=bool(outcomes)):
                 found = change(collection, points)
             outcomes |= {(collection, point): outcome for point, outcome in found.items()}
         return [outcomes[place_of(snapshot.locator)] for snapshot in snapshots]
@@ -154,7 +153,7 @@ class QdrantRecords:
                 lambda selected: self._writing.delete(collection, selected),
                 [kept[point].content for point in same],
             )
-            with _after(begun=True):
+            with part_of_a_change(begun=True):
                 left = self._writing.kept(collection, same)
             outcomes |= {
                 point: Outcome.CHANGED if point in left else Outcome.DONE for point in same
@@ -165,9 +164,9 @@ class QdrantRecords:
         now = self._writing.kept(collection, list(kept))
         lacking = [point for point in kept if point not in now]
         for number, portion in enumerate(_portions([kept[point] for point in lacking])):
-            with _after(begun=number > 0):
+            with part_of_a_change(begun=number > 0):
                 self._insert(collection, portion)
-        with _after(begun=bool(lacking)):
+        with part_of_a_change(begun=bool(lacking)):
             now |= self._writing.kept(collection, lacking)
         if gone := [point for point in kept if point not in now]:
             raise StoreError(f"point {gone[0]} is not there after it was put back")
@@ -185,17 +184,6 @@ class QdrantRecords:
                     f"there is no collection {collection} any more; put that back first"
                 ) from error
             raise
-
-
-@contextmanager
-def _after(begun: bool) -> Iterator[None]:  # noqa: FBT001 - whether something was done before
-    """Let a refusal be one only where nothing was done before it."""
-    try:
-        yield
-    except QueryError as error:
-        if begun:
-            raise StoreError(f"a part was done, the rest not: {error}") from error
-        raise
 
 
 def _narrowed(change: Callable[[Mapping[str, Any]], None], contents: Sequence[bytes]) -> None:

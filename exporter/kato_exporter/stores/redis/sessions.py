@@ -31,6 +31,7 @@ from kato_exporter.kato.sessions import (
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.redis.connection import RedisConnection, redis_errors
 from kato_exporter.stores.redis.locators import Locators
+from kato_exporter.stores.redis.string_sizes import StringSize, string_sizes
 
 LARGEST_SHOWN = 4 * 1024 * 1024
 """A record above this many bytes is not fetched, not even by itself."""
@@ -212,34 +213,17 @@ class SessionRecords:
         """
         budget = _MOST_STEP_BYTES
         for start in range(0, len(keys), _VALUES_AT_ONCE):
-            sizes = self._sizes(keys[start : start + _VALUES_AT_ONCE])
+            sizes = string_sizes(self._client, keys[start : start + _VALUES_AT_ONCE])
             small = []
-            for key, (size, _) in sizes.items():
-                if size <= min(budget, LARGEST_RECORD):
+            for key, each in sizes.items():
+                if each.size <= min(budget, LARGEST_RECORD):
                     small.append(key)
-                    budget -= size
+                    budget -= each.size
             values = self._values(small)
-            for key, (size, life) in sizes.items():
-                entry = _entry(key, size, _ttl(life), values)
+            for key, each in sizes.items():
+                entry = _entry(key, each, values)
                 if entry is not None:
                     yield entry
-
-    def _sizes(self, keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
-        """Ask for sizes in bytes and lives in milliseconds."""
-        with redis_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.strlen(key)
-                pipeline.pttl(key)
-            replies = pipeline.execute(raise_on_error=False)
-            for reply in replies:
-                if isinstance(reply, redis.exceptions.NoPermissionError):
-                    raise reply
-        return {
-            key: (size, life)
-            for key, size, life in zip(keys, replies[::2], replies[1::2], strict=True)
-            if isinstance(size, int) and isinstance(life, int) and life != _NO_SUCH_KEY
-        }
 
     def _values(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
         if not keys:
@@ -308,7 +292,7 @@ def _ttl(life: int) -> float | None:
 
 
 def _entry(
-    key: bytes, size: int, ttl: float | None, values: Mapping[bytes, bytes | None]
+    key: bytes, measured: StringSize, values: Mapping[bytes, bytes | None]
 ) -> SessionEntry | None:
     """Make the entry of a session, of which nothing is known where its value has gone."""
     facts: SessionFacts | None = None
@@ -318,11 +302,11 @@ def _entry(
             return None
         document, problem = _read(value)
         facts = session_facts(document) if document is not None else None
-    elif size > LARGEST_RECORD:
-        problem = _too_large(size, LARGEST_RECORD)
+    elif measured.size > LARGEST_RECORD:
+        problem = _too_large(measured.size, LARGEST_RECORD)
     else:
         problem = "not read, since the records on this page are too large together"
-    return SessionEntry(key=key, size=size, ttl=ttl, facts=facts, problem=problem)
+    return SessionEntry(key=key, size=measured.size, ttl=measured.ttl, facts=facts, problem=problem)
 
 
 def _read(value: bytes) -> tuple[Document | None, str | None]:

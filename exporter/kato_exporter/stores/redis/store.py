@@ -15,6 +15,7 @@ from kato_exporter.kato.streams import GLOBAL_STREAM, PROCESSOR_STREAM_MATCH
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.redis.connection import RedisConnection, redis_errors
+from kato_exporter.stores.redis.string_sizes import string_sizes
 from kato_exporter.stores.store import StoreReport
 
 InfoSections = Mapping[str, Any]
@@ -27,8 +28,6 @@ _SCAN_COUNT = 1_000
 _VALUES_AT_ONCE = 16
 _STREAMS_AT_ONCE = 100
 _MOST_VALUE_BYTES = 16 * 1024 * 1024
-_NO_EXPIRY = -1
-_NO_SUCH_KEY = -2
 _ALIAS_A = "g$lshzxetd"
 
 
@@ -293,31 +292,17 @@ class RedisStore:
 
     def _portion_of_values(self, keys: Sequence[bytes]) -> Iterator[tuple[SessionValue, int]]:
         """Ask for sizes first, so that no huge value is ever fetched; give values and sizes."""
-        with redis_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.strlen(key)
-                pipeline.pttl(key)
-            replies = pipeline.execute(raise_on_error=False)
-            for reply in replies:
-                if isinstance(reply, redis.exceptions.NoPermissionError):
-                    raise reply
-            sizes, lives = replies[::2], replies[1::2]
-            small = [
-                key
-                for key, size in zip(keys, sizes, strict=True)
-                if isinstance(size, int) and size <= LARGEST_RECORD
-            ]
-            values: dict[bytes, bytes | None] = {}
-            if small:
+        sizes = string_sizes(self._client, keys)
+        small = [key for key, each in sizes.items() if each.size <= LARGEST_RECORD]
+        values: dict[bytes, bytes | None] = {}
+        if small:
+            with redis_errors():
                 found = cast("list[bytes | None]", self._client.mget(small))
                 values = dict(zip(small, found, strict=True))
-        for key, size, life in zip(keys, sizes, lives, strict=True):
-            if not isinstance(size, int) or life == _NO_SUCH_KEY:
-                continue
+        for key, each in sizes.items():
             data = values.get(key)
-            if data is not None or size > LARGEST_RECORD:
-                yield SessionValue(data, expires=life != _NO_EXPIRY), len(data or b"")
+            if data is not None or each.size > LARGEST_RECORD:
+                yield SessionValue(data, expires=each.ttl is not None), len(data or b"")
 
     def _portion_of_streams(self, keys: Sequence[bytes]) -> dict[bytes, StreamSize | None]:
         """Ask for types first: XLEN of something else would count as an error of the server's."""
