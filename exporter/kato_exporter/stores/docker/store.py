@@ -8,29 +8,32 @@ their answers holds an environment variable of a container.
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from docker import APIClient
-from docker.errors import DockerException
 from docker.tls import TLSConfig
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from kato_exporter.stores.deadline import Deadline
+from kato_exporter.stores.docker.errors import (
+    EmptyAnswerError,
+    NoSuchContainerError,
+    engine_errors,
+    one_line,
+    refusal,
+)
+from kato_exporter.stores.docker.event_feed import ContainerEventFeed
 from kato_exporter.stores.docker.stats import (
     EVENT_ACTIONS,
     Container,
-    ContainerEvent,
     ContainerStats,
-    container_event,
     container_stats,
     containers,
     memory_total,
@@ -41,15 +44,12 @@ from kato_exporter.stores.store import StoreReport
 _OLDEST_API = (1, 41)
 _NEWEST_API = (1, 52)
 _MOST_BYTES = 16 * 1024 * 1024
-_MOST_EVENT_BYTES = 1024 * 1024
 _CHUNK = 64 * 1024
 _LEAST_PATIENCE = 0.01
-_QUIET_SECONDS = 15.0
 _ALMOST_A_SECOND = 0.999
 _MARGIN = 0.25  # so that one silent container does not make the answers of the others late
 _SPARE_CONNECTIONS = 4
 _MOST_SSH_SESSIONS = 7  # sshd allows 10 on a connection; the list, a probe and the events take 3
-_MOST_REASON = 300
 _MEMINFO = Path("/proc/meminfo")
 _NO_CONTAINER = "0" * 64
 _EVENT_FILTERS = json.dumps({"type": ["container"], "event": [*EVENT_ACTIONS, "remove"]})
@@ -167,7 +167,7 @@ class DockerStore:
             return min(max(ours, second), second + _ALMOST_A_SECOND)
         return ours
 
-    def events(self, *, since: int, until: int | None = None) -> "ContainerEventFeed":
+    def events(self, *, since: int, until: int | None = None) -> ContainerEventFeed:
         """Open `/events`: what the engine still remembers since then, and what comes.
 
         Times are whole epoch seconds on the engine's clock. With an `until` that has passed the
@@ -193,7 +193,7 @@ class DockerStore:
         params = {"stream": "0", "one-shot": "1"}
         try:
             answer = self._json(f"/containers/{identity}/stats", params, deadline)
-        except (_NoSuchContainerError, _EmptyAnswerError):
+        except (NoSuchContainerError, EmptyAnswerError):
             return None
         return container_stats(answer, host_memory=host_memory)
 
@@ -213,7 +213,7 @@ class DockerStore:
         return self._asked_json(self._url(path, deadline), params, deadline)
 
     def _asked_json(self, url: str, params: Mapping[str, str], deadline: Deadline) -> Any:
-        with self._asked(url, params, deadline) as response, _engine_errors(deadline.remaining):
+        with self._asked(url, params, deadline) as response, engine_errors(deadline.remaining):
             body = bytearray()
             for chunk in response.iter_content(_CHUNK):
                 body += chunk
@@ -222,7 +222,7 @@ class DockerStore:
                 if deadline.expired:
                     raise StoreError("the answer was not through before the deadline")
             if not body:
-                raise _EmptyAnswerError("an empty answer")
+                raise EmptyAnswerError("an empty answer")
             return json.loads(body)
 
     def _asked(self, url: str, params: Mapping[str, str], deadline: Deadline) -> requests.Response:
@@ -235,7 +235,7 @@ class DockerStore:
         """Send a GET and give its answer, the body still to be read; raise for what is not 200."""
         client = self._connected()
         try:
-            with _engine_errors(timeouts[1]):
+            with engine_errors(timeouts[1]):
                 response = client.get(
                     url, params=params, timeout=timeouts, stream=True, allow_redirects=False
                 )
@@ -244,7 +244,7 @@ class DockerStore:
             raise
         if response.status_code != requests.codes.ok:
             with response:
-                raise _refusal(response)
+                raise refusal(response)
         return response
 
     def _url(self, path: str, deadline: Deadline) -> str:
@@ -268,7 +268,7 @@ class DockerStore:
     def _make_client(self) -> APIClient:
         tls = _tls(self._cert_path) if self._cert_path and self._host.startswith("tcp:") else False
         connections = self._most_at_once + _SPARE_CONNECTIONS
-        with _engine_errors(self._timeout):
+        with engine_errors(self._timeout):
             client = APIClient(
                 base_url=self._host,
                 version=".".join(map(str, _OLDEST_API)),
@@ -289,130 +289,6 @@ class DockerStore:
             if _is_ssh(self._host) and self._client is client:
                 self._client = None
                 client.close()
-
-
-class ContainerEventFeed:
-    """An answer to `/events`, read as it comes; a context manager.
-
-    It ends when the engine has been quiet for a while (`was_quiet`, and then asking anew shows
-    whether the engine is alive), when `close` is called, or when the engine ends it.
-    """
-
-    def __init__(self, response: requests.Response) -> None:
-        self._response = response
-        self.was_quiet = False
-        # A connection that ends with the answer has no socket to show: it is asked anew sooner.
-        connection = getattr(response.raw, "connection", None)
-        if (sock := getattr(connection, "sock", None)) is not None:
-            sock.settimeout(_QUIET_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._response.close()
-
-    def __iter__(self) -> Iterator[ContainerEvent]:
-        """Give the events one after another; raise StoreError where the connection breaks."""
-        for line in self._lines():
-            try:
-                event = container_event(json.loads(line))
-            except ValueError as error:
-                raise StoreError("an event that is not JSON") from error
-            if event is not None:
-                yield event
-
-    def close(self) -> None:
-        """Wake up the thread that reads, and end its iteration."""
-        with suppress(OSError, ValueError, RuntimeError, AttributeError):
-            self._response.raw.shutdown()
-
-    def _lines(self) -> Iterator[bytes]:
-        buffer = b""
-        for chunk in self._chunks():
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            if len(buffer) > _MOST_EVENT_BYTES:
-                raise StoreError(f"an event of more than {_MOST_EVENT_BYTES} bytes")
-            yield from (line for line in lines if line.strip())
-
-    def _chunks(self) -> Iterator[bytes]:
-        size = None if getattr(self._response.raw, "chunked", False) else 1
-        try:
-            with _engine_errors(_QUIET_SECONDS):
-                yield from self._response.iter_content(size)
-        except _SilenceError:
-            self.was_quiet = True
-
-
-class _SilenceError(StoreError):
-    """Nothing came within the time that the socket waits."""
-
-
-class _NoSuchContainerError(QueryError):
-    """The container has gone or ended since it was listed."""
-
-
-class _EmptyAnswerError(StoreError):
-    """The answer is 200 and nothing: so Docker says that a container went while it measured."""
-
-
-@contextmanager
-def _engine_errors(patience: float) -> Iterator[None]:
-    """Turn what requests, the SDK and the operating system raise into StoreError."""
-    try:
-        yield
-    except (requests.RequestException, DockerException, HTTPError, OSError, ValueError) as error:
-        if any(isinstance(each, _TIMEOUTS) for each in _causes(error)):
-            raise _SilenceError(f"no answer within {patience:.3g} s") from error
-        raise StoreError(_reason(error)) from error
-
-
-_TIMEOUTS = (requests.Timeout, ReadTimeoutError, TimeoutError)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and all that it wraps, as a cause or as an argument."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        each = waiting.pop()
-        if id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            inner = (*each.args, each.__cause__, each.__context__, getattr(each, "reason", None))
-            waiting += [cause for cause in inner if isinstance(cause, BaseException)]
-
-
-def _reason(error: BaseException) -> str:
-    """Find the operating system's own words, which libraries bury; else take the outermost."""
-    words = (each.strerror for each in _causes(error) if isinstance(each, OSError))
-    found = next((word for word in words if isinstance(word, str)), None)
-    return _one_line(found or str(error) or type(error).__name__)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_MOST_REASON]
-
-
-def _refusal(response: requests.Response) -> StoreError:
-    """Say what an answer other than 200 means."""
-    body = b""
-    with suppress(requests.RequestException, HTTPError, OSError):
-        body = next(iter(response.iter_content(_CHUNK)), b"")
-    try:
-        words = str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        words = response.reason or ""
-    status = response.status_code
-    if status == requests.codes.not_found and "/containers/" in (response.url or ""):
-        return _NoSuchContainerError(_one_line(f"{status} {words}"))
-    if status == requests.codes.conflict:
-        return _NoSuchContainerError(_one_line(f"{status} {words}"))
-    return QueryError(_one_line(f"{status} {words}"))
 
 
 def _usable_api(spoken: str) -> str:
@@ -441,7 +317,7 @@ def _product(version: Any) -> str:
         else []
     )
     product = "Podman" if "Podman Engine" in names else "Docker Engine"
-    return _one_line(f"{product} {version.get('Version', 'of unknown version')}")
+    return one_line(f"{product} {version.get('Version', 'of unknown version')}")
 
 
 def _is_ssh(host: str) -> bool:
@@ -452,7 +328,7 @@ def _tls(cert_path: Path) -> TLSConfig:
     """Read the files as `docker --tlsverify` names them; StoreError where one is missing."""
     authority, certificate, key = (cert_path / name for name in ("ca.pem", "cert.pem", "key.pem"))
     own = (str(certificate), str(key)) if certificate.exists() or key.exists() else None
-    with _engine_errors(0):
+    with engine_errors(0):
         return TLSConfig(client_cert=own, ca_cert=str(authority), verify=True)
 
 
