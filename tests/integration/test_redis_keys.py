@@ -1,6 +1,7 @@
 """Keys and their values for the record browser, on a real Valkey 9 and a real Redis 7."""
 
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -294,7 +295,7 @@ def test_a_search_for_a_few_among_many_finds_them(server: RedisServer, keys: Red
 
 
 def test_a_page_does_not_gather_very_long_names(server: RedisServer, keys: RedisKeys) -> None:
-    """After a mebibyte of names it ends, and says why."""
+    """After a mebibyte of names it ends, long before it is full, and says why."""
     fill(server.client, 1_000)
     for number in range(200):
         server.client.set(f"{number:06}" + "x" * 100_000, 1)
@@ -309,7 +310,8 @@ def test_a_page_does_not_gather_very_long_names(server: RedisServer, keys: Redis
             break
 
     assert 200 == sum(pages)
-    assert max(pages) < 30
+    assert statistics.mean(pages) < ROWS / 2
+    assert max(pages) < ROWS
     assert "stopped because names are very long" in cuts
 
 

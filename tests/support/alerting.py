@@ -72,6 +72,12 @@ class Alerting:
         found: list[Alert] = answer.raise_for_status().json()
         return found
 
+    def tell(self, labels: Mapping[str, str]) -> None:
+        """Tell Alertmanager of an alert that no rule has made; it lasts for its resolve_timeout."""
+        httpx.post(
+            f"{self.alertmanager.url}/api/v2/alerts", json=[{"labels": labels}], trust_env=False
+        ).raise_for_status()
+
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Ask Prometheus for an instant vector."""
         answer = httpx.get(
