@@ -1,35 +1,44 @@
-"""What watching containers costs, by strategy: `make bench-containers`.
-
-Bounded: about four minutes with a Docker Engine of its own, which ends with the run.
-"""
+"""What watching containers costs, by strategy, on a Docker Engine that ends with the run."""
 
 import json
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
 from docker import APIClient
-from rich.console import Console
 
-from bench.report import publish, table
+from bench.figures import NO_LOAD, ONE_SHOT, Figure, Section
+from bench.parts import Part, Scale, Tell
+from bench.report import table
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.docker.store import DockerStore
 from support.docker_engine import DockerEngine, why_no_engine
 
-SIZES = (1, 20, 50)
 ROUNDS = 5
 SCRAPE_INTERVAL = 15.0
-WATCH_SECONDS = 30.0
 LOOP_PATIENCE = 130.0
 
-console = Console(stderr=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How many containers there are, from few to most, and for how long all are watched."""
+
+    containers: tuple[int, ...]
+    watch_seconds: float
+
+
+SIZES = {
+    Scale.QUICK: Sizes(containers=(1, 3), watch_seconds=3),
+    Scale.USUAL: Sizes(containers=(1, 20), watch_seconds=15),
+    Scale.FULL: Sizes(containers=(1, 20, 50), watch_seconds=30),
+}
 
 
 def timed(collect: Callable[[], int], rounds: int) -> tuple[float, float, int]:
@@ -114,60 +123,101 @@ def processor_seconds(engine: DockerEngine) -> float:
     return used
 
 
-def engine_share(engine: DockerEngine, watching: Callable[[threading.Event], None]) -> float:
+def engine_share(
+    engine: DockerEngine, watching: Callable[[threading.Event], None], seconds: float
+) -> float:
     """Give the part of a core that the engine takes while somebody watches."""
     ended = threading.Event()
     watcher = threading.Thread(target=watching, args=(ended,))
     before, began = processor_seconds(engine), time.monotonic()
     watcher.start()
-    time.sleep(WATCH_SECONDS)
+    time.sleep(seconds)
     share = (processor_seconds(engine) - before) / (time.monotonic() - began)
     ended.set()
     watcher.join()
     return share
 
 
-def measure_times(engine: DockerEngine, ids: list[str]) -> list[tuple[str, ...]]:
-    """Measure one size: a row per strategy."""
-    store = DockerStore(engine.host, timeout=5, most_at_once=max(SIZES))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """Seconds of one size: rows of a table, one per strategy, and ours beside the loop's."""
+
+    rows: list[tuple[str, ...]]
+    ours: float
+    loop: float
+
+
+def measure_times(engine: DockerEngine, ids: list[str], tell: Tell) -> Times:
+    """Measure one size."""
+    store = DockerStore(engine.host, timeout=5, most_at_once=len(ids))
 
     def one_shot() -> int:
         return len(store.stats(ids, Deadline.after(20)))
 
-    console.print(f"{len(ids)} containers: one-shot calls ...")
+    tell(f"{len(ids)} containers: one-shot calls")
     shot = timed(one_shot, ROUNDS)
     store.close()
-    console.print(f"{len(ids)} containers: open streams ...")
+    tell(f"{len(ids)} containers: open streams")
     with streams(engine, ids) as opened:
         stream = timed(opened.collect, ROUNDS)
         ages = []
         for _ in range(20):
             ages.append(opened.oldest())
             time.sleep(0.1)
-    console.print(f"{len(ids)} containers: plain loop, up to {2 * len(ids) + 2} s ...")
+    tell(f"{len(ids)} containers: plain loop, up to {2 * len(ids) + 2} s")
     loop = timed(lambda: plain_loop(engine, ids), 1)
     rows = (
         ("one-shot calls in parallel (ours)", shot, "0 s"),
         ("open streams, last sample", stream, f"up to {max(ages):.1f} s"),
         ("plain loop of `stats(stream=False)`", loop, f"up to {loop[1]:.0f} s"),
     )
-    return [
-        (
-            str(len(ids)),
-            strategy,
-            f"{median:.2f} s",
-            f"{longest:.2f} s",
-            str(answered),
-            age,
-            f"1 : {loop[0] / median:,.0f}" if median > 0.001 else "",
+    return Times(
+        rows=[
+            (
+                str(len(ids)),
+                strategy,
+                f"{median:.2f} s",
+                f"{longest:.2f} s",
+                str(answered),
+                age,
+                f"1 : {loop[0] / median:,.0f}" if median > 0.001 else "",
+            )
+            for strategy, (median, longest, answered), age in rows
+        ],
+        ours=shot[0],
+        loop=loop[0],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Parts of a core that the engine takes, by who watches; beside nobody."""
+
+    nobody: float
+    ours: float
+    streams: float
+    loop: float
+
+    def rows(self) -> list[list[str]]:
+        """Write them as rows of a table."""
+        ours = max(self.ours - self.nobody, 1e-4)
+        watched = (
+            (f"one-shot calls every {SCRAPE_INTERVAL:g} s (ours)", self.ours),
+            ("open streams", self.streams),
+            ("plain loop without a pause", self.loop),
         )
-        for strategy, (median, longest, answered), age in rows
-    ]
+        return [
+            ["nobody watches", f"{self.nobody:.2%}", ""],
+            *(
+                [name, f"{share:.2%}", f"{(share - self.nobody) / ours:.1f}"]
+                for name, share in watched
+            ),
+        ]
 
 
-def measure_engine(engine: DockerEngine, ids: list[str]) -> list[tuple[str, str, str]]:
-    """Measure the engine's CPU while all are watched for WATCH_SECONDS, by strategy."""
-    store = DockerStore(engine.host, timeout=5, most_at_once=max(SIZES))
+def measure_engine(engine: DockerEngine, ids: list[str], seconds: float, tell: Tell) -> Shares:
+    """Measure the engine's CPU while all are watched for so long, by strategy."""
+    store = DockerStore(engine.host, timeout=5, most_at_once=len(ids))
 
     def nothing(ended: threading.Event) -> None:
         ended.wait()
@@ -189,65 +239,80 @@ def measure_engine(engine: DockerEngine, ids: list[str]) -> list[tuple[str, str,
                     return
                 engine.client.stats(identity, stream=False)
 
-    shares = []
-    for name, watching in (
-        ("nobody watches", nothing),
-        (f"one-shot calls every {SCRAPE_INTERVAL:g} s (ours)", scrapes),
-        ("open streams", open_streams),
-        ("plain loop without a pause", loop),
-    ):
-        console.print(f"engine's CPU, {name}: {WATCH_SECONDS:g} s ...")
-        shares.append((name, engine_share(engine, watching)))
+    def share(who: str, watching: Callable[[threading.Event], None]) -> float:
+        tell(f"the engine's CPU, {who}: {seconds:g} s")
+        return engine_share(engine, watching, seconds)
+
+    shares = Shares(
+        nobody=share("watched by nobody", nothing),
+        ours=share("one-shot calls", scrapes),
+        streams=share("open streams", open_streams),
+        loop=share("plain loop", loop),
+    )
     store.close()
-    idle = shares[0][1]
-    ours = max(shares[1][1] - idle, 1e-4)
-    return [
-        (name, f"{share:.2%}", f"{(share - idle) / ours:.1f}" if name != shares[0][0] else "")
-        for name, share in shares
-    ]
+    return shares
 
 
-def main() -> None:
-    """Run all and write docs/benchmarks.md."""
+def measure(scale: Scale, tell: Tell) -> Section:
+    """Measure everything; `RuntimeError` where no engine can run."""
     reason = why_no_engine()
     if reason:
-        sys.exit(reason)
-    rows: list[tuple[str, ...]] = []
+        raise RuntimeError(reason)
+    sizes = SIZES[scale]
+    times: list[Times] = []
+    tell("starting a Docker Engine")
     with TemporaryDirectory() as directory, DockerEngine(Path(directory) / "engine") as engine:
         ids: list[str] = []
-        for size in SIZES:
+        for size in sizes.containers:
             while len(ids) < size:
                 ids.append(engine.run(f"bench-{len(ids)}", "sleep 3600"))
-            rows += measure_times(engine, ids)
-        shares = measure_engine(engine, ids)
+            times.append(measure_times(engine, ids, tell))
+        shares = measure_engine(engine, ids, sizes.watch_seconds, tell)
         version = engine.client.version()
         cgroup = engine.client.info()["CgroupVersion"]
-    times = (
-        f"Docker Engine {version['Version']}, API {version['ApiVersion']}, cgroup v{cgroup}; "
-        f"idle busybox containers without a network. Statistics of all of them, {ROUNDS} "
-        "rounds (the loop: one); the ratio is to the loop in the same run."
-    )
-    load = (
-        f"CPU of dockerd and containerd while {max(SIZES)} containers are watched for "
-        f"{WATCH_SECONDS:g} s each; 100 % is one core."
-    )
-    publish(
-        "Containers",
-        "make bench-containers",
-        [
-            times,
+        tell("ending the engine")
+    most, last = len(ids), times[-1]
+    return Section(
+        title="Containers",
+        paragraphs=[
+            (
+                f"Docker Engine {version['Version']}, API {version['ApiVersion']}, "
+                f"cgroup v{cgroup}; idle busybox containers without a network. Statistics of all "
+                f"of them, {ROUNDS} rounds (the loop: one); the ratio is to the loop in the same "
+                "run."
+            ),
             table(
                 [
                     *("containers", "strategy", "median", "longest", "answered"),
                     *("age of a sample", "time : loop"),
                 ],
-                rows,
+                [row for each in times for row in each.rows],
             ),
-            load,
-            table(["who watches", "engine's CPU", "load against ours"], shares),
+            (
+                f"CPU of dockerd and containerd while {most} containers are watched for "
+                f"{sizes.watch_seconds:g} s each; 100 % is one core."
+            ),
+            table(["who watches", "engine's CPU", "load against ours"], shares.rows()),
+        ],
+        figures=[
+            Figure(
+                f"Statistics of {most} containers",
+                "a plain loop of `stats(stream=False)`",
+                last.ours / last.loop,
+                ONE_SHOT,
+            ),
+            Figure(
+                f"The engine's CPU while {most} containers are watched",
+                "open streams",
+                shares.ours / shares.streams,
+                NO_LOAD,
+            ),
         ],
     )
 
 
-if __name__ == "__main__":
-    main()
+PART = Part(
+    name="containers",
+    measure=measure,
+    expected={Scale.QUICK: 40, Scale.USUAL: 130, Scale.FULL: 270},
+)

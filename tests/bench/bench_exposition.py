@@ -1,10 +1,6 @@
-"""What a scrape costs by the number of series and of changes: `make bench-exposition`.
-
-Bounded: under a minute, in this process alone; no server.
-"""
+"""What a scrape costs by the number of series and of changes; no server."""
 
 import gzip
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,9 +10,11 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
-from rich.console import Console
 
-from bench.report import publish, table
+from bench.figures import NOT_AGAIN, Figure, Section
+from bench.parts import Part, Scale, Tell
+from bench.report import table
+from bench.running import quantile
 from kato_exporter.collectors.family import Family, Kind
 from kato_exporter.runtime.exposition import Exposer
 
@@ -25,12 +23,15 @@ FAMILIES = tuple(
     for number in range(10)
 )
 KBS = 1_000
-ROUNDS = {10_000: 20, 100_000: 5}
+ROUNDS = {
+    Scale.QUICK: {100: 4, 500: 4},
+    Scale.USUAL: {10_000: 20, 100_000: 5},
+    Scale.FULL: {10_000: 20, 100_000: 5},
+}
 UNCHANGED_ROUNDS = 300
 GZIP_LEVEL = 5
-SCRAPE_PAUSE = 0.05
-
-console = Console(stderr=True)
+SCRAPE_PAUSE, LEAST_SCRAPES = 0.05, 2
+NOTHING, EVERYTHING = "nothing", "everything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,11 @@ class Families(Collector):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """So many series, in ten families, asked for in one coding."""
+    """So many series, in ten families, asked for in one coding; `rounds` of what is slow."""
 
     series: int
     compress: bool
-
-    @property
-    def rounds(self) -> int:
-        """How often something slow is measured."""
-        return ROUNDS[self.series]
+    rounds: int
 
     def family(self, number: int, value: float) -> Metric:
         """Make one of the ten families anew."""
@@ -121,8 +118,8 @@ class Bench:
 
         preparing = Thread(target=prepare)
         preparing.start()
-        scrapes = []
-        while not ended.wait(SCRAPE_PAUSE):
+        scrapes: list[float] = []
+        while not ended.wait(SCRAPE_PAUSE) or len(scrapes) < LEAST_SCRAPES:
             scrapes += durations(lambda: self.ours(exposer, shown), 1)
         preparing.join()
         return scrapes
@@ -138,52 +135,76 @@ def durations(act: Callable[[], None], times: int) -> list[float]:
     return taken
 
 
-def quantile(values: list[float], share: float) -> float:
-    """Give a quantile."""
-    return statistics.quantiles(values, n=100, method="inclusive")[round(share * 100) - 1]
-
-
 def milliseconds(values: list[float]) -> list[str]:
     """Write the median and the 99th percentile of seconds."""
     return [f"{1000 * quantile(values, share):.2f} ms" for share in (0.5, 0.99)]
 
 
-def measure(bench: Bench) -> list[list[str]]:
-    """Give the rows of one number of series in one coding."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Seconds of scrapes where some has changed, of the peer's, and of what was made ready."""
+
+    bench: Bench
+    changed: str
+    peer: list[float]
+    scrapes: list[float]
+    prepared: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """Our median, divided by the peer's."""
+        return quantile(self.scrapes, 0.5) / quantile(self.peer, 0.5)
+
+    def row(self) -> list[str]:
+        """Write it as a row of a table."""
+        return [
+            f"{self.bench.series:,}",
+            "gzip" if self.bench.compress else "plain",
+            self.changed,
+            *milliseconds(self.peer),
+            *milliseconds(self.scrapes),
+            f"{1 / self.ratio:.0f}",
+            milliseconds(self.prepared)[0] if self.prepared else "",
+        ]
+
+    def figure(self) -> Figure:
+        """Give it as a ratio."""
+        return Figure(
+            f"Scrape of {self.bench.series:,} series, {self.changed} changed",
+            "`generate_latest` of prometheus_client and gzip",
+            self.ratio,
+            NOT_AGAIN,
+        )
+
+
+def measure_one(bench: Bench) -> list[Measured]:
+    """Measure one number of series in one coding."""
     peer = bench.peer()
     one_prepared, one = bench.renewed(1)
     all_prepared, everything = bench.renewed(len(FAMILIES))
     outcomes: list[tuple[str, list[float], list[float]]] = [
-        ("nothing", [], bench.unchanged()),
+        (NOTHING, [], bench.unchanged()),
         ("one family of ten", one_prepared, one),
-        ("everything", all_prepared, everything),
-        ("everything, meanwhile", [], bench.meanwhile()),
+        (EVERYTHING, all_prepared, everything),
+        (f"{EVERYTHING}, meanwhile", [], bench.meanwhile()),
     ]
-    head = [f"{bench.series:,}", "gzip" if bench.compress else "plain"]
     return [
-        [
-            *head,
-            changed,
-            *milliseconds(peer),
-            *milliseconds(scrapes),
-            f"{quantile(peer, 0.5) / quantile(scrapes, 0.5):.0f}",
-            milliseconds(prepared)[0] if prepared else "",
-        ]
+        Measured(bench=bench, changed=changed, peer=peer, scrapes=scrapes, prepared=prepared)
         for changed, prepared, scrapes in outcomes
     ]
 
 
-def main() -> None:
-    """Measure everything, and publish it."""
-    rows = []
-    for series in ROUNDS:
+def measure(scale: Scale, tell: Tell) -> Section:
+    """Measure everything."""
+    found = []
+    for series, rounds in ROUNDS[scale].items():
         for compress in (False, True):
-            with console.status(f"{series:,} series"):
-                rows += measure(Bench(series=series, compress=compress))
-    publish(
-        "Exposition",
-        "make bench-exposition",
-        [
+            tell(f"{series:,} series, {'gzip' if compress else 'plain'}")
+            found += measure_one(Bench(series=series, compress=compress, rounds=rounds))
+    most = max(ROUNDS[scale])
+    return Section(
+        title="Exposition",
+        paragraphs=[
             "One scrape's exposition of ten families with labels `kb` and `pattern`, and of the "
             "process's own; beside `generate_latest` of prometheus_client, with gzip of the same "
             f"level ({GZIP_LEVEL}), on the same families in the same run. `generate_latest` does "
@@ -191,7 +212,7 @@ def main() -> None:
             "it, before any scrape shows it: the last column. `meanwhile`: scrapes of the snapshot "
             "before, while that thread does nothing else. The ratio is of the medians. "
             f"{UNCHANGED_ROUNDS} rounds where nothing has changed, otherwise "
-            + " and ".join(f"{rounds} at {series:,}" for series, rounds in ROUNDS.items())
+            + " and ".join(f"{rounds} at {series:,}" for series, rounds in ROUNDS[scale].items())
             + ", where p99 is as good as the longest.",
             table(
                 [
@@ -205,11 +226,21 @@ def main() -> None:
                     "ratio",
                     "made ready before",
                 ],
-                rows,
+                [each.row() for each in found],
             ),
+        ],
+        figures=[
+            each.figure()
+            for each in found
+            if each.bench.compress
+            and each.bench.series == most
+            and each.changed in (NOTHING, EVERYTHING)
         ],
     )
 
 
-if __name__ == "__main__":
-    main()
+PART = Part(
+    name="exposition",
+    measure=measure,
+    expected={Scale.QUICK: 5, Scale.USUAL: 50, Scale.FULL: 50},
+)

@@ -1,338 +1,269 @@
-"""What watching sessions costs, and how soon a change is seen: `make bench-sessions`.
-
-Bounded: about ten minutes, all on 127.0.0.1, every server ends with the run.
-"""
+"""What watching sessions costs, and how soon a change is seen; beside Debian's redis_exporter."""
 
 import gc
-import math
-import os
-import statistics
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from multiprocessing import get_context
-from multiprocessing.synchronize import Event
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from uuid import uuid4
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
-import httpx
 import psutil
 import redis
-from rich.console import Console
 
-from bench.report import publish, table
-from bench.running import exporter, quantile
+from bench.apart import call_apart
+from bench.figures import NO_LOAD, NO_WAITING, Curves, Figure, Section
+from bench.parts import Part, Scale, Tell
+from bench.redis_exporters import (
+    COUNTING,
+    EACH_KEY,
+    GROUPING,
+    PLAIN,
+    SCRAPE_INTERVAL,
+    Watcher,
+    watch_as,
+    watcher_table,
+)
+from bench.redis_load import PORTION, cost_of, new_key, redis_cpu, redis_server, write
+from bench.running import megabytes, scrape_durations, scraper
+from bench.session_feed import measure_latency, measure_writes, watching, writes_paragraph
+from bench.session_reconciliation import (
+    Reconciliation,
+    longest_ping,
+    reconcile,
+    reconciliation_paragraph,
+)
 from kato_exporter.collectors.session_ledger import SessionLedger
-from kato_exporter.demo.servers import Server, answers_http, free_port, start_redis
+from kato_exporter.demo.servers import Server
 from kato_exporter.kato.sessions import SessionHandle, parse_session_key
 
-SIZES = (10_000, 100_000, 1_000_000)
-VALUE = b'{"node_id": "alice", "stm": [["a"]], "last_accessed": "2026-11-22T21:35:54+00:00"}'
-TTL = 36_000
-PORTION = 5_000
-LATENCY_SESSIONS, LATENCY_RATE = 1_000, 200
-LOAD_COMMANDS, LOAD_BATCH, LOAD_ROUNDS = 10_000, 50, 20
-
-console = Console(stderr=True)
+SCRAPES, SCRAPE_SECONDS = 200, 30.0
+CALM_SECONDS = 3.0
+LEAST_SHARE = 1e-5
+"""Of a core; less cannot be told from nothing."""
 
 
-def new_key() -> bytes:
-    """Name a session born within the last hour, as a live population is."""
-    born = int((time.time() - int.from_bytes(os.urandom(2)) % 3600) * 1000)
-    return f"kato:session:session-{uuid4().hex}-{born}".encode()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How many sessions there are, from few to most, and how much is measured of them.
+
+    The ledger alone is measured with `ledger` of them; redis_exporter may look at each by itself
+    where there are at most `each_key`.
+    """
+
+    sessions: Sequence[int]
+    ledger: int
+    each_key: int
+    latencies: int
+    write_rounds: int
+    watch_seconds: float
 
 
-def write(client: redis.Redis, keys: list[bytes]) -> None:
-    """Write sessions with SETEX, many in one round trip."""
-    for start in range(0, len(keys), PORTION):
-        pipeline = client.pipeline(transaction=False)
-        for key in keys[start : start + PORTION]:
-            pipeline.execute_command("SETEX", key, TTL, VALUE)  # type: ignore[no-untyped-call]
-        pipeline.execute()
+SIZES = {
+    Scale.QUICK: Sizes(
+        sessions=(500, 1_000),
+        ledger=50_000,
+        each_key=500,
+        latencies=100,
+        write_rounds=1,
+        watch_seconds=2,
+    ),
+    Scale.USUAL: Sizes(
+        sessions=(10_000, 100_000, 1_000_000),
+        ledger=1_000_000,
+        each_key=10_000,
+        latencies=1_000,
+        write_rounds=10,
+        watch_seconds=30,
+    ),
+    Scale.FULL: Sizes(
+        sessions=(10_000, 100_000, 1_000_000),
+        ledger=1_000_000,
+        each_key=100_000,
+        latencies=1_000,
+        write_rounds=20,
+        watch_seconds=120,
+    ),
+}
 
 
-@contextmanager
-def redis_server() -> Iterator[tuple[Server, redis.Redis]]:
-    """Start an empty Redis 7."""
-    with (
-        TemporaryDirectory() as directory,
-        start_redis(Path(directory)) as server,
-        redis.Redis.from_url(server.url) as client,
-    ):
-        yield server, client
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What was measured with so many sessions."""
+
+    sessions: int
+    reconciliation: Reconciliation
+    ours: Watcher
+    counting: Watcher
+    others: Sequence[Watcher]
+
+    def paragraph(self) -> str:
+        """Write who scrapes as a table."""
+        return watcher_table(self.sessions, [self.ours, self.counting, *self.others])
 
 
-def watching(server: Server) -> AbstractContextManager[Server]:
-    """Start our exporter beside a Redis."""
-    return exporter(
-        KATO_REDIS_URL=server.url,
-        KATO_REDIS_MANAGE_NOTIFICATIONS="true",
-        KATO_COLLECTORS="sessions",
+def measure_size(server: Server, client: redis.Redis, sessions: int, sizes: Sizes) -> Size:
+    """Measure ours, then redis_exporter in all its ways, on a Redis with so many sessions."""
+    calm, idle = longest_ping(server.url, CALM_SECONDS), redis_share(client, CALM_SECONDS)
+    with watching(server) as running:
+        found = reconcile(running, server, client, sessions=sessions, calm=calm)
+        cost = cost_of(running, client, times=SCRAPES, within=SCRAPE_SECONDS)
+        share = max(LEAST_SHARE, watched_share(running, client, sizes.watch_seconds) - idle)
+    others = [PLAIN, GROUPING, *([EACH_KEY] if sessions <= sizes.each_key else [])]
+    return Size(
+        sessions=sessions,
+        reconciliation=found,
+        ours=Watcher(name="ours", counted=sessions, cost=cost, redis_share=share),
+        counting=watch_as(COUNTING, server, client),
+        others=[watch_as(way, server, client) for way in others],
     )
 
 
-@contextmanager
-def peer(server: Server) -> Iterator[Server]:
-    """Start Debian's redis_exporter on the same keys."""
-    port = free_port()
-    with (
-        TemporaryDirectory() as directory,
-        Server(
-            "redis_exporter",
-            [
-                "prometheus-redis-exporter",
-                f"-redis.addr={server.url}",
-                f"-web.listen-address=127.0.0.1:{port}",
-                "-check-keys=kato:session:*",
-                "-check-keys-batch-size=1000",
-            ],
-            directory=Path(directory),
-            port=port,
-            url=f"http://127.0.0.1:{port}",
-            answers=answers_http("/health"),
-        ) as running,
-    ):
-        yield running.start()
+def redis_share(client: redis.Redis, seconds: float) -> float:
+    """Give the part of a core that Redis takes while so many seconds pass."""
+    before, began = redis_cpu(client), time.monotonic()
+    time.sleep(seconds)
+    return (redis_cpu(client) - before) / (time.monotonic() - began)
 
 
-def value_of(http: httpx.Client, name: str) -> float:
-    """Read one value from /metrics, -1 where it is absent."""
-    for line in http.get("/metrics?collect[]=sessions").text.splitlines():
-        if line.startswith(name + " "):
-            return float(line.partition(" ")[2])
-    return -1
+def watched_share(running: Server, client: redis.Redis, seconds: float) -> float:
+    """Give the part of a core that Redis takes while ours is scraped at the usual interval."""
+    pause = min(seconds, SCRAPE_INTERVAL)
+    before, began = redis_cpu(client), time.monotonic()
+    with scraper(running) as http:
+        scrape_durations(http, "/metrics", round(seconds / pause), pause=pause)
+    return (redis_cpu(client) - before) / (time.monotonic() - began)
 
 
-def await_active(http: httpx.Client, count: int) -> float:
-    """Wait until so many sessions are counted; give the seconds that it took."""
-    began = time.monotonic()
-    while value_of(http, "kato_sessions_active") != count:
-        if time.monotonic() - began > 300:
-            raise TimeoutError(f"never saw {count} sessions")
-        time.sleep(0.05)
-    return time.monotonic() - began
-
-
-def measure_latency() -> str:
-    """From the return of SETEX to the counter in /metrics, at a steady rate."""
-    with (
-        redis_server() as (server, client),
-        watching(server) as running,
-        httpx.Client(base_url=running.url, timeout=60) as http,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        await_active(http, 0)
-        returned: list[float] = []
-
-        def create() -> None:
-            began = time.monotonic()
-            for number in range(LATENCY_SESSIONS):
-                time.sleep(max(0.0, began + number / LATENCY_RATE - time.monotonic()))
-                write(client, [new_key()])
-                returned.append(time.monotonic())
-
-        creating = pool.submit(create)
-        latencies: list[float] = []
-        while len(latencies) < LATENCY_SESSIONS:
-            seen = int(value_of(http, "kato_sessions_created_total"))
-            now = time.monotonic()
-            latencies += [now - moment for moment in returned[len(latencies) : seen]]
-        creating.result()
-    row = [f"{1000 * quantile(latencies, share):.1f} ms" for share in (0.5, 0.99)]
-    row.append(f"{1000 * max(latencies):.1f} ms")
-    return (
-        f"From SETEX's return to the counter in `/metrics`, {LATENCY_SESSIONS} sessions at "
-        f"{LATENCY_RATE} a second; the time of the request that shows it is included:\n\n"
-        + table(["p50", "p99", "longest"], [row])
-    )
-
-
-def redis_cpu(client: redis.Redis) -> float:
-    """Read the CPU seconds that Redis has used."""
-    info = client.info("cpu")
-    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
-
-
-def cpu_of(client: redis.Redis, keys: list[bytes]) -> float:
-    """Write sessions as fast as Redis takes them; give its CPU seconds for one SETEX."""
-    before = redis_cpu(client)
-    for start in range(0, len(keys), LOAD_BATCH):
-        write(client, keys[start : start + LOAD_BATCH])
-    return (redis_cpu(client) - before) / len(keys)
-
-
-def measure_load() -> str:
-    """Redis's own CPU for SETEX, on two servers in turn, of which we watch one."""
-    new: list[tuple[float, float]] = []
-    updated: list[tuple[float, float]] = []
-    with (
-        redis_server() as (_, alone),
-        redis_server() as (server, watched),
-        watching(server) as running,
-        httpx.Client(base_url=running.url, timeout=60) as http,
-    ):
-        await_active(http, 0)
-        for _ in range(LOAD_ROUNDS):
-            keys = [new_key() for _ in range(LOAD_COMMANDS)]
-            new.append((cpu_of(alone, keys), cpu_of(watched, keys)))
-            updated.append((cpu_of(alone, keys), cpu_of(watched, keys)))
-    rows = [
-        [
-            what,
-            f"{1e6 * statistics.median(without for without, _ in rounds):.1f} µs",
-            f"{1e6 * statistics.median(with_us for _, with_us in rounds):.1f} µs",
-            f"{statistics.median(with_us / without for without, with_us in rounds):.2f}",
-        ]
-        for what, rounds in (("a new session", new), ("an update", updated))
-    ]
-    return (
-        f"CPU time of Redis for one SETEX, on two servers in turn of which we watch one; median of "
-        f"{LOAD_ROUNDS} rounds of {LOAD_COMMANDS:,}, in batches of {LOAD_BATCH}, which leave Redis "
-        "no time to idle:\n\n" + table(["SETEX of", "without us", "with us", "ratio"], rows)
-    )
-
-
-def ping(url: str, stop: Event, longest: "list[float]") -> None:
-    """Ping as another client does, and note the longest wait."""
-    with redis.Redis.from_url(url) as client:
-        while not stop.is_set():
-            began = time.monotonic()
-            client.ping()
-            longest[0] = max(longest[0], time.monotonic() - began)
-            time.sleep(0.0005)
-
-
-def longest_ping(url: str, seconds: float) -> float:
-    """Ping for so long from a process of its own; give the longest wait in seconds."""
-    context = get_context("spawn")
-    stop = context.Event()
-    with context.Manager() as manager:
-        longest = manager.list([0.0])
-        pinging = context.Process(target=ping, args=(url, stop, longest))
-        pinging.start()
-        time.sleep(seconds)
-        stop.set()
-        pinging.join()
-        return float(longest[0])
-
-
-def scan_seconds(client: redis.Redis) -> float:
-    """Read how long Redis has worked on SCAN."""
-    stats = client.info("commandstats").get("cmdstat_scan", {"usec": 0})
-    return float(stats["usec"]) / 1e6
-
-
-def measure_sizes() -> tuple[str, str]:
-    """Reconciliation, scrapes, and the peer, at three sizes of the keyspace."""
-    reconciliations, scrapes = [], []
+def measure_sizes(sizes: Sizes, tell: Tell) -> list[Size]:
+    """Measure the same Redis, fuller each time."""
+    found, written = [], 0
     with redis_server() as (server, client):
-        written = 0
-        for size in SIZES:
-            console.print(f"writing {size:,} sessions")
-            write(client, [new_key() for _ in range(size - written)])
-            written = size
-            calm = longest_ping(server.url, 3)
-            scanned = scan_seconds(client)
-            with (
-                watching(server) as running,
-                httpx.Client(base_url=running.url, timeout=60) as http,
-            ):
-                began = time.monotonic()
-                with ThreadPoolExecutor(1) as pool:
-                    pinging = pool.submit(longest_ping, server.url, max(3, size / 30_000))
-                    await_active(http, size)
-                    took = time.monotonic() - began
-                    share = (scan_seconds(client) - scanned) / took
-                    pause = pinging.result()
-                reconciliations.append(
-                    [
-                        f"{size:,}",
-                        f"{took:.1f} s",
-                        f"{100 * share:.1f} %",
-                        f"{1000 * calm:.1f} ms",
-                        f"{1000 * pause:.1f} ms",
-                    ]
-                )
-                ours = durations(http, "/metrics?collect[]=sessions", 200)
-            with peer(server) as running, httpx.Client(base_url=running.url, timeout=60) as http:
-                theirs = durations(http, "/metrics", 3)
-            scrapes.append((size, ours, theirs))
-    _, our_smallest, their_smallest = scrapes[0]
-    return (
-        "The first reconciliation after a start, which reads every key:\n\n"
-        + table(
-            ["sessions", "time", "Redis's time spent", "longest PING before", "during"],
-            reconciliations,
-        ),
-        "Scrape of the sessions, median, beside Debian's redis_exporter with "
-        "`-check-keys 'kato:session:*'` on the same Redis; ratios to the smallest size:\n\n"
-        + table(
-            ["sessions", "ours", "ratio", "redis_exporter", "ratio"],
-            [
-                [
-                    f"{size:,}",
-                    f"{1000 * ours:.2f} ms",
-                    f"{ours / our_smallest:.2f}",
-                    "above 60 s" if theirs == math.inf else f"{1000 * theirs:.1f} ms",
-                    f"{theirs / their_smallest:.1f}",
-                ]
-                for size, ours, theirs in scrapes
-            ],
-        ),
-    )
+        for sessions in sizes.sessions:
+            tell(f"{sessions:,} sessions: writing them")
+            write(client, [new_key() for _ in range(sessions - written)])
+            written = sessions
+            tell(f"{sessions:,} sessions: finding them, and scrapes beside redis_exporter")
+            found.append(measure_size(server, client, sessions, sizes))
+    return found
 
 
-def durations(http: httpx.Client, path: str, times: int) -> float:
-    """Give the median duration of a request, after one that warms up; inf where it times out."""
-    taken = []
-    for _ in range(times + 1):
-        began = time.monotonic()
-        try:
-            http.get(path).raise_for_status()
-        except httpx.ReadTimeout:
-            return math.inf
-        taken.append(time.monotonic() - began)
-    return statistics.median(taken[1:])
+def ledger_memory(sessions: int) -> int:
+    """Give the resident bytes of a ledger with live sessions, beyond that of an empty one."""
+    ledger = SessionLedger()
+    process = psutil.Process()
+    gc.collect()
+    before = process.memory_info().rss
+    ledger.begin_reconciliation(at=time.time())
+    for _ in range(sessions // PORTION):
+        ledger.seen([_handle() for _ in range(PORTION)])
+    ledger.finish_reconciliation(by_events=False)
+    gc.collect()
+    return int(process.memory_info().rss - before)
 
 
-def handle() -> SessionHandle:
-    """Make the handle of a new session."""
+def _handle() -> SessionHandle:
     made = parse_session_key(new_key())
     if made is None:
         raise ValueError("a key that we made is none")
     return made
 
 
-def measure_memory() -> str:
-    """Resident memory of a ledger with a million live sessions, beyond that of an empty one."""
-    ledger = SessionLedger()
-    process = psutil.Process()
-    gc.collect()
-    before = process.memory_info().rss
-    ledger.begin_reconciliation(at=time.time())
-    for _ in range(SIZES[-1] // PORTION):
-        ledger.seen([handle() for _ in range(PORTION)])
-    ledger.finish_reconciliation(by_events=False)
-    gc.collect()
-    grown = process.memory_info().rss - before
-    return f"Memory of a million live sessions, beyond an empty tracker: {grown / 1e6:.0f} MB."
+def comparison(sizes: Sequence[Size], most_each: int) -> list[str]:
+    """Write all sizes beside redis_exporter, and what each of the two does not do."""
+    asked = (
+        "Ours, with all that it asks a Redis, beside Debian's redis_exporter on the same Redis; "
+        "medians. `-count-keys` counts sessions as ours does, and looks through the names of all "
+        f"keys on each scrape. The last CPU is what a scrape every {SCRAPE_INTERVAL:g} s takes of "
+        "a core of Redis: ours was measured, as it also works between scrapes, and what Redis "
+        "takes while nobody asks is left out; redis_exporter's is reckoned from one scrape. "
+        "`-check-keys` makes two series of each session, and was left out where there are more "
+        f"than {most_each:,}."
+    )
+    missing = (
+        "Not in these figures: ours has Redis send events, which the table of SETEX shows; after "
+        "its start it takes a while to know all sessions, and its memory grows with them. "
+        "redis_exporter does without, and knows of Redis what ours leaves out (its configuration, "
+        "its slow log, any key you name). It does not know how many sessions were created and "
+        "ended, why, and how long they lived: what comes and goes between two scrapes is not there."
+    )
+    return [asked, *(each.paragraph() for each in sizes), missing]
 
 
-def main() -> None:
-    """Measure everything, and publish it."""
-    parts = []
-    with console.status("memory") as progress:
-        parts.append(measure_memory())
-        progress.update("latency of events")
-        parts.insert(0, measure_latency())
-        progress.update("CPU of Redis")
-        parts.insert(1, measure_load())
-        progress.update("sizes of the keyspace")
-        reconciliation, scrapes = measure_sizes()
-    publish("Sessions", "make bench-sessions", [*parts[:2], reconciliation, scrapes, parts[2]])
+def figures(sizes: Sequence[Size]) -> list[Figure]:
+    """Give the ratios of the largest size, to the smallest and to redis_exporter."""
+    few, many = sizes[0], sizes[-1]
+    counting = "redis_exporter that counts them (`-count-keys`)"
+    return [
+        Figure(
+            f"Scrape with {many.sessions:,} sessions",
+            f"{few.sessions:,} sessions",
+            many.ours.cost.scrape / few.ours.cost.scrape,
+            NO_WAITING,
+        ),
+        Figure(
+            f"Scrape with {many.sessions:,} sessions",
+            counting,
+            many.ours.cost.scrape / many.counting.cost.scrape,
+            NO_WAITING,
+        ),
+        Figure(
+            f"Redis's CPU with {many.sessions:,} sessions, a scrape every {SCRAPE_INTERVAL:g} s",
+            counting,
+            many.ours.redis_share / many.counting.redis_share,
+            NO_LOAD,
+        ),
+        Figure(
+            f"Memory of the exporter with {many.sessions:,} sessions",
+            counting,
+            many.ours.cost.memory / many.counting.cost.memory,
+        ),
+        Figure(
+            f"Memory of the exporter with {many.sessions:,} sessions",
+            f"{few.sessions:,} sessions",
+            many.ours.cost.memory / few.ours.cost.memory,
+        ),
+    ]
 
 
-if __name__ == "__main__":
-    main()
+def measure(scale: Scale, tell: Tell) -> Section:
+    """Measure everything."""
+    sizes = SIZES[scale]
+    tell("memory of the ledger")
+    memory = call_apart(partial(ledger_memory, sizes.ledger))
+    tell("latency of events")
+    latencies = measure_latency(sizes.latencies)
+    tell("Redis's CPU for SETEX")
+    writes = measure_writes(sizes.write_rounds)
+    found = measure_sizes(sizes, tell)
+    return Section(
+        title="Sessions",
+        paragraphs=[
+            latencies.paragraph(),
+            writes_paragraph(writes),
+            reconciliation_paragraph([each.reconciliation for each in found]),
+            *comparison(found, sizes.each_key),
+            (
+                f"Memory of {sizes.ledger:,} live sessions, beyond an empty ledger: "
+                f"{megabytes(memory)}."
+            ),
+        ],
+        figures=[latencies.figure(), *(each.figure() for each in writes), *figures(found)],
+        curves=[
+            Curves(
+                title="Scrape, by live sessions",
+                sizes="sessions",
+                lines={
+                    "ours": [(each.sessions, each.ours.cost.scrape) for each in found],
+                    "redis_exporter": [
+                        (each.sessions, each.counting.cost.scrape) for each in found
+                    ],
+                },
+            )
+        ],
+    )
+
+
+PART = Part(
+    name="sessions",
+    measure=measure,
+    expected={Scale.QUICK: 30, Scale.USUAL: 350, Scale.FULL: 800},
+)

@@ -1,11 +1,9 @@
-"""What watching knowledge bases costs, however large and many: `make bench-stores`.
-
-Bounded: about twenty minutes, all on 127.0.0.1, every server ends with the run.
-"""
+"""What watching knowledge bases costs, however large and many."""
 
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +13,70 @@ from typing import Any
 import psutil
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pymongo import MongoClient
-from rich.console import Console
+from pymongo.collection import Collection
 
-from bench.report import publish, table
-from bench.running import exporter, quantile, scrape_durations, scraper
+from bench.figures import A_TENTH, NO_WAITING, Curves, Figure, Section
+from bench.parts import Part, Scale, Tell
+from bench.report import table
+from bench.running import (
+    exporter,
+    megabytes,
+    quantile,
+    resident_memory,
+    scrape_durations,
+    scraper,
+)
 from kato_exporter.demo.servers import Server, start_mongod
 from kato_exporter.demo.shapes import INDEXES, Document
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYMBOLS
 
-PATTERNS_IN_ONE = (10_000, 100_000, 1_000_000)
-KNOWLEDGE_BASES = (10, 100, 1_000)
 PATTERNS_IN_EACH = 50
-PORTION = 5_000
-SCRAPES = 200
+PORTION, INSERTERS = 5_000, 2
 PAUSE = 0.1
-WATCHED_SECONDS = 600.0
+SCRAPE_INTERVAL = 15.0
 SHARE = 0.1
 
-console = Console(stderr=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How many patterns one knowledge base has, how many there are, and how often we scrape.
+
+    `watches` is what mongod is watched with, each for `watch_seconds`.
+    """
+
+    patterns: Sequence[int]
+    kbs: Sequence[int]
+    scrapes: int
+    watches: Sequence[str]
+    watch_seconds: float
+
+
+DEFAULTS, BUSIEST = "defaults", "intervals of a second"
+WATCHES: dict[str, dict[str, str]] = {
+    DEFAULTS: {},
+    BUSIEST: {"KATO_PATTERNS_INTERVAL": "1s", "KATO_KNOWLEDGE_INTERVAL": "1s"},
+}
+
+
+SIZES = {
+    Scale.QUICK: Sizes(
+        patterns=(500, 1_000), kbs=(2, 4), scrapes=10, watches=(DEFAULTS, BUSIEST), watch_seconds=2
+    ),
+    Scale.USUAL: Sizes(
+        patterns=(10_000, 100_000, 1_000_000),
+        kbs=(10, 100),
+        scrapes=100,
+        watches=(BUSIEST,),
+        watch_seconds=60,
+    ),
+    Scale.FULL: Sizes(
+        patterns=(10_000, 100_000, 1_000_000),
+        kbs=(10, 100, 1_000),
+        scrapes=200,
+        watches=(DEFAULTS, BUSIEST),
+        watch_seconds=600,
+    ),
+}
 
 
 def pattern(number: int) -> Document:
@@ -54,12 +98,23 @@ def learn(client: MongoClient[Document], kb: str, numbers: range) -> None:
     database = client[kb]
     for collection in (PATTERNS, SYMBOLS):
         database[collection].create_indexes(INDEXES[collection])
-    for start in range(numbers.start, numbers.stop, PORTION):
-        portion = range(start, min(numbers.stop, start + PORTION))
-        database[PATTERNS].insert_many([pattern(n) for n in portion], ordered=False)
+    insert(database[PATTERNS], numbers, pattern)
     if not database[METADATA].find_one():
         database[SYMBOLS].insert_many([{"name": f"s{n}", "frequency": n} for n in range(1, 20)])
         database[METADATA].insert_one({"class": "totals", "total_pattern_frequencies": 1})
+
+
+def insert(
+    collection: Collection[Document], numbers: range, make: Callable[[int], Document]
+) -> None:
+    """Insert a document for each number; some are made while MongoDB takes others."""
+
+    def portion(start: int) -> None:
+        portion = range(start, min(numbers.stop, start + PORTION))
+        collection.insert_many([make(number) for number in portion], ordered=False)
+
+    with ThreadPoolExecutor(INSERTERS) as pool:
+        list(pool.map(portion, range(numbers.start, numbers.stop, PORTION)))
 
 
 @contextmanager
@@ -90,19 +145,23 @@ class Scrapes:
     p99: float
     ages: dict[str, float]
     naive: float
+    memory: int
 
 
-def measure_scrapes(server: Server, client: MongoClient[Document], size: int) -> Scrapes:
+def measure_scrapes(
+    server: Server, client: MongoClient[Document], size: int, scrapes: int
+) -> Scrapes:
     """Scrape again and again once the schedule has run, and ask the same plainly."""
     with (
         exporter(KATO_MONGO_URL=server.url) as running,
         scraper(running) as http,
     ):
         scrape_durations(http, "/metrics", 5, pause=0.5)
-        durations = scrape_durations(http, "/metrics", SCRAPES, pause=PAUSE)
+        durations = scrape_durations(http, "/metrics", scrapes, pause=PAUSE)
         with http.stream("GET", "/metrics") as answer:
             sent = sum(len(chunk) for chunk in answer.iter_raw())
         families = list(text_string_to_metric_families(http.get("/metrics").text))  # type: ignore[no-untyped-call]
+        memory = resident_memory(running)
     ages = {
         sample.labels["collector"]: sample.value
         for family in families
@@ -117,6 +176,7 @@ def measure_scrapes(server: Server, client: MongoClient[Document], size: int) ->
         p99=quantile(durations, 0.99),
         ages=ages,
         naive=timed(lambda: ask_plainly(client)),
+        memory=memory,
     )
 
 
@@ -155,86 +215,155 @@ def scrape_table(what: str, measured: Sequence[Scrapes]) -> str:
             ", ".join(f"{name} {age:.0f} s" for name, age in sorted(found.ages.items())),
             f"{1000 * found.naive:,.0f} ms",
             f"{found.naive / found.p50:,.0f}",
+            megabytes(found.memory),
         ]
         for found in measured
     ]
     head = [what, "series", "sent", "p50", "ratio", "p99", "ratio", "age of snapshots"]
-    return table([*head, "plain queries", "plain : p50"], rows)
+    return table([*head, "plain queries", "plain : p50", "memory"], rows)
 
 
-def measure_patterns() -> tuple[str, str]:
-    """One knowledge base at three sizes; then mongod's time at the largest."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """CPU seconds of mongod while somebody watches it for so long."""
+
+    who: str
+    spent: float
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """Part of a core."""
+        return self.spent / self.seconds
+
+    def row(self) -> list[str]:
+        """Write it as a row of a table."""
+        return [self.who, f"{self.seconds:.0f} s", f"{self.spent:.2f} s", f"{self.share:.2%}"]
+
+
+def measure_patterns(sizes: Sizes, tell: Tell) -> tuple[list[Scrapes], list[Load]]:
+    """Measure one knowledge base at all sizes; then mongod's time at the largest."""
     measured = []
     with mongod() as (server, client):
         written = 0
-        for size in PATTERNS_IN_ONE:
-            console.print(f"learning {size:,} patterns")
+        for size in sizes.patterns:
+            tell(f"{size:,} patterns: learning them")
             learn(client, "bench_kato", range(written, size))
             written = size
             client.admin.command("fsync")
-            measured.append(measure_scrapes(server, client, size))
-        load = measure_load(server)
-    return (
-        f"One knowledge base, {SCRAPES} scrapes {PAUSE:g} s apart, compressed, once the schedule "
-        "has run; beside it the same asked on each scrape by `count_documents` and `$group`:\n\n"
-        + scrape_table("patterns", measured),
-        load,
-    )
+            tell(f"{size:,} patterns: {sizes.scrapes} scrapes")
+            measured.append(measure_scrapes(server, client, size, sizes.scrapes))
+        return measured, measure_loads(server, sizes, tell)
 
 
-def measure_load(server: Server) -> str:
-    """Read mongod's CPU time without us and with us, for ten minutes each."""
-    rows = []
-    for who, settings in (
-        ("nobody", None),
-        ("defaults", {}),
-        (
-            "intervals of a second",
-            {"KATO_PATTERNS_INTERVAL": "1s", "KATO_KNOWLEDGE_INTERVAL": "1s"},
-        ),
-    ):
-        console.print(f"mongod's time, watched by {who}")
+def measure_loads(server: Server, sizes: Sizes, tell: Tell) -> list[Load]:
+    """Read mongod's CPU time without us, for a tenth of the time, and with us."""
+    seconds = sizes.watch_seconds
+    tell("mongod's CPU, watched by nobody")
+    before = cpu_seconds(server)
+    time.sleep(seconds / 10)
+    loads = [Load(who="nobody", spent=cpu_seconds(server) - before, seconds=seconds / 10)]
+    pause = min(seconds, SCRAPE_INTERVAL)
+    for who in sizes.watches:
+        tell(f"mongod's CPU, watched with {who}: {seconds:g} s")
         before = cpu_seconds(server)
-        if settings is None:
-            time.sleep(WATCHED_SECONDS / 10)
-            spent = 10 * (cpu_seconds(server) - before)
-        else:
-            with (
-                exporter(KATO_MONGO_URL=server.url, **settings) as running,
-                scraper(running) as http,
-            ):
-                scrape_durations(http, "/metrics", int(WATCHED_SECONDS / 15), pause=15)
-            spent = cpu_seconds(server) - before
-        rows.append([who, f"{spent:.1f} s", f"{100 * spent / WATCHED_SECONDS:.2f} %"])
-    return (
-        f"CPU time of mongod with {PATTERNS_IN_ONE[-1]:,} patterns in {WATCHED_SECONDS / 60:g} "
-        f"minutes, a scrape every 15 s; 100 % is one core, the load share is {SHARE:.0%}:\n\n"
-        + table(["watched with", "CPU time", "share"], rows)
-    )
+        with (
+            exporter(KATO_MONGO_URL=server.url, **WATCHES[who]) as running,
+            scraper(running) as http,
+        ):
+            scrape_durations(http, "/metrics", round(seconds / pause), pause=pause)
+        loads.append(Load(who=who, spent=cpu_seconds(server) - before, seconds=seconds))
+    return loads
 
 
-def measure_kbs() -> str:
-    """Many knowledge bases, each of them small."""
+def measure_kbs(sizes: Sizes, tell: Tell) -> list[Scrapes]:
+    """Measure many knowledge bases, each of them small."""
     measured = []
     with mongod() as (server, client):
         written = 0
-        for size in KNOWLEDGE_BASES:
-            console.print(f"making {size:,} knowledge bases")
+        for size in sizes.kbs:
+            tell(f"{size:,} knowledge bases")
             for number in range(written, size):
                 learn(client, f"node{number}_kato", range(PATTERNS_IN_EACH))
             written = size
-            measured.append(measure_scrapes(server, client, size))
-    return f"Many knowledge bases of {PATTERNS_IN_EACH} patterns, likewise:\n\n" + scrape_table(
-        "knowledge bases", measured
+            measured.append(measure_scrapes(server, client, size, sizes.scrapes))
+    return measured
+
+
+def figures(
+    patterns: Sequence[Scrapes], kbs: Sequence[Scrapes], loads: Sequence[Load]
+) -> list[Figure]:
+    """Give the ratios of the largest sizes, to the smallest and to plain queries."""
+    few, many = patterns[0], patterns[-1]
+    [busiest] = [load for load in loads if load.who == BUSIEST]
+    return [
+        Figure(
+            f"Scrape with {many.size:,} patterns",
+            f"{few.size:,} patterns",
+            many.p50 / few.p50,
+            NO_WAITING,
+        ),
+        Figure(
+            f"Scrape with {many.size:,} patterns",
+            "`count_documents` and `$group` on each scrape",
+            many.p50 / many.naive,
+            NO_WAITING,
+        ),
+        Figure(
+            f"Scrape with {kbs[-1].size:,} knowledge bases",
+            f"{kbs[0].size:,} knowledge bases",
+            kbs[-1].p50 / kbs[0].p50,
+            NO_WAITING,
+        ),
+        Figure(
+            f"MongoDB's CPU at intervals of a second, {many.size:,} patterns",
+            f"a tenth of a core (`KATO_LOAD_SHARE` {SHARE:g})",
+            busiest.share / SHARE,
+            A_TENTH,
+        ),
+        Figure(
+            f"Memory of the exporter with {many.size:,} patterns",
+            f"{few.size:,} patterns",
+            many.memory / few.memory,
+        ),
+    ]
+
+
+def measure(scale: Scale, tell: Tell) -> Section:
+    """Measure everything."""
+    sizes = SIZES[scale]
+    kbs = measure_kbs(sizes, tell)
+    patterns, loads = measure_patterns(sizes, tell)
+    return Section(
+        title="Stores",
+        paragraphs=[
+            f"One knowledge base, {sizes.scrapes} scrapes {PAUSE:g} s apart, compressed, once the "
+            "schedule has run; beside it the same asked on each scrape by `count_documents` and "
+            "`$group`; at the end the exporter's resident memory:\n\n"
+            + scrape_table("patterns", patterns),
+            f"Many knowledge bases of {PATTERNS_IN_EACH} patterns, likewise:\n\n"
+            + scrape_table("knowledge bases", kbs),
+            f"CPU time of mongod with {patterns[-1].size:,} patterns, a scrape every "
+            f"{SCRAPE_INTERVAL:g} s; 100 % is one core, the load share is {SHARE:.0%}. The first "
+            "reading of all patterns, right after the start, is in it:\n\n"
+            + table(["watched with", "time", "CPU time", "share"], [load.row() for load in loads]),
+        ],
+        figures=figures(patterns, kbs, loads),
+        curves=[
+            Curves(
+                title="Scrape, by patterns",
+                sizes="patterns",
+                lines={
+                    "ours": [(each.size, each.p50) for each in patterns],
+                    "plain queries": [(each.size, each.naive) for each in patterns],
+                },
+            )
+        ],
     )
 
 
-def main() -> None:
-    """Measure everything, and publish it."""
-    kbs = measure_kbs()
-    patterns, load = measure_patterns()
-    publish("Stores", "make bench-stores", [patterns, kbs, load])
-
-
-if __name__ == "__main__":
-    main()
+PART = Part(
+    name="stores",
+    measure=measure,
+    expected={Scale.QUICK: 30, Scale.USUAL: 220, Scale.FULL: 1_600},
+)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
-from rich.console import Console
 
 from bench.browser_reading import Reader, milliseconds
 from bench.large_stores import KB, LIST
+from bench.parts import Tell
 from bench.report import table
+from bench.running import megabytes
 from kato_exporter.kato.knowledge import PATTERNS
 
 _LOOK_SECONDS = 0.01
@@ -24,16 +25,19 @@ _DOWNLOADS = (
     ("elements of a list, JSON Lines", f"/redis/key?name={LIST}&format=jsonl"),
 )
 
-console = Console(stderr=True)
 
-
-def measure_downloads(reader: Reader, process: psutil.Process, started: int) -> str:
-    """Measure downloads of as many rows as one may have; `started` is the memory before all."""
-    rows = [_measured(reader, process, what, path) for what, path in _DOWNLOADS]
+def measure_downloads(
+    reader: Reader, process: psutil.Process, started: int, most: int, tell: Tell
+) -> str:
+    """Measure downloads of `most` rows, as many as one may have; `started` is the memory before."""
+    rows = []
+    for what, path in _DOWNLOADS:
+        tell(f"download: {what}")
+        rows.append(_measured(reader, process, what, path))
     return (
-        "Downloads one after the other, each of at most 100,000 rows, the default of "
+        f"Downloads one after the other, each of at most {most:,} rows, set by "
         "KATO_BROWSER_EXPORT_ROWS. The browser's resident memory was "
-        f"{_megabytes(started)} before its first page; the last columns tell it right before each "
+        f"{megabytes(started)} before its first page; the last columns tell it right before each "
         "download, and at most during it:\n\n"
         + table(
             ["download", "rows", "size", "time", "rows a second", "first byte", "before", "most"],
@@ -44,7 +48,6 @@ def measure_downloads(reader: Reader, process: psutil.Process, started: int) -> 
 
 def _measured(reader: Reader, process: psutil.Process, what: str, path: str) -> list[str]:
     """Download, and count rows and bytes."""
-    console.print(f"download: {what}")
     before, began = process.memory_info().rss, time.perf_counter()
     first, lines, size, last = 0.0, 0, 0, b""
     with _watched(process) as most:
@@ -55,18 +58,16 @@ def _measured(reader: Reader, process: psutil.Process, what: str, path: str) -> 
             last = (last + chunk)[-_LAST_BYTES:]
     taken = time.perf_counter() - began
     rows = lines - path.endswith("csv") - (b"_note" in last.splitlines()[-1])
-    row = [
+    return [
         what,
         f"{rows:,}",
-        _megabytes(size),
+        megabytes(size),
         f"{taken:.1f} s",
         f"{rows / taken:,.0f}",
         milliseconds(first),
-        _megabytes(before),
-        _megabytes(max(most)),
+        megabytes(before),
+        megabytes(max(most)),
     ]
-    console.print(*row, sep=" | ", markup=False)
-    return row
 
 
 @contextmanager
@@ -86,7 +87,3 @@ def _watched(process: psutil.Process) -> Iterator[list[int]]:
     finally:
         ended.set()
         watch.join()
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"

@@ -17,6 +17,8 @@ from support.browsing import Stores
 PAGE_ROWS = 50
 """How many rows a page has by default."""
 
+PATTERNS_LISTING, SESSIONS_LISTING = "patterns by frequency", "sessions"
+
 BY_FREQUENCY = {"frequency": -1, "name": 1}
 BY_NAME = {"name": 1}
 BY_LENGTH = {"length": -1, "name": 1}
@@ -25,6 +27,7 @@ _BY_ID = {"_id": -1}
 _SESSIONS = "kato:session:session-*"
 _SCANNED_AT_ONCE = 1_000
 _PAGES_LEFT = 10
+_FARTHEST = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +35,10 @@ class Usual:
     """What is usually asked for a page: its rows after so many others, and how many there are.
 
     `page` gives what tells its rows from others: names, or `_id` as text. `same_order` says that
-    they are the rows of the browser's page, too.
+    they are the rows of the browser's page, too; `words` says it in short.
     """
 
+    words: str
     page: Callable[[int], Sequence[str]]
     count: Callable[[], object] | None = None
     same_order: bool = False
@@ -64,7 +68,7 @@ def rows_before(number: int) -> int:
 def pattern_listing(stores: Stores, what: str, order: dict[str, int]) -> Listing:
     """Page through the patterns in an order."""
     collection = stores.mongo[KB][PATTERNS]
-    number = _page_in_the_middle(collection.estimated_document_count())
+    number = _far_page(collection.estimated_document_count())
     first = f"/kb/{KB}/patterns?sort={next(iter(order))}"
     key = encode_key(_key_behind(collection, order, rows_before(number)))
     return Listing(
@@ -80,7 +84,7 @@ def pattern_listing(stores: Stores, what: str, order: dict[str, int]) -> Listing
 def document_listing(stores: Stores, name: str) -> Listing:
     """Page through a collection, the greatest `_id` first."""
     collection = stores.mongo[KB][name]
-    number = _page_in_the_middle(collection.estimated_document_count())
+    number = _far_page(collection.estimated_document_count())
     [last] = _key_behind(collection, _BY_ID, rows_before(number) - 1)
     first = f"/kb/{KB}/collections/{name}"
     return Listing(
@@ -98,7 +102,7 @@ def session_listing(stores: Stores, sessions: int) -> Listing:
     """Page through so many sessions, nearly to the end."""
     cursor, number = _cursor_near_end(stores.redis, _SESSIONS, sessions)
     return Listing(
-        what="sessions",
+        what=SESSIONS_LISTING,
         rows="sessions",
         first="/sessions",
         deep=f"/sessions?after={encode_key([str(cursor), rows_before(number)])}",
@@ -122,7 +126,7 @@ def key_listing(stores: Stores) -> Listing:
 
 def element_listing(stores: Stores) -> Listing:
     """Page through a list, whose middle is farthest from both ends."""
-    number = _page_in_the_middle(stores.redis.llen(LIST))
+    number = max(2, stores.redis.llen(LIST) // PAGE_ROWS // 2)
     first = f"/redis/key?name={LIST}"
     return Listing(
         what="elements of a list of Redis",
@@ -147,9 +151,9 @@ def point_listing(stores: Stores, points: int) -> Listing:
     )
 
 
-def _page_in_the_middle(rows: int) -> int:
-    """Give the number of a page: 10,000 of a million rows."""
-    return max(2, rows // PAGE_ROWS // 2)
+def _far_page(rows: int) -> int:
+    """Give the number of the last page, or that of one as far behind as is promised."""
+    return min(_FARTHEST, rows // PAGE_ROWS)
 
 
 def _key_behind(collection: Collection[Document], order: dict[str, int], rows: int) -> list[Any]:
@@ -175,7 +179,12 @@ def _skipping(collection: Collection[Document], order: dict[str, int], identity:
         found = collection.find().sort(order).skip(skip).limit(PAGE_ROWS)
         return [str(document[identity]) for document in found]
 
-    return Usual(page=page, count=lambda: collection.count_documents({}), same_order=True)
+    return Usual(
+        words="`skip`, `limit` and `count_documents`",
+        page=page,
+        count=lambda: collection.count_documents({}),
+        same_order=True,
+    )
 
 
 def _scanning(redis: Redis, match: str | None) -> Usual:
@@ -185,4 +194,4 @@ def _scanning(redis: Redis, match: str | None) -> Usual:
         names = sorted(redis.scan_iter(match, count=_SCANNED_AT_ONCE))
         return [name.decode() for name in names[skip : skip + PAGE_ROWS]]
 
-    return Usual(page=page)
+    return Usual(words="SCAN of all names, sorted", page=page)

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 from redis import Redis
-from rich.console import Console
 
 from bench.bench_stores import pattern
 from bench.browser_reading import Reader, in_turns, milliseconds, timed
 from bench.large_stores import KB, NODES, OFTEN, OFTEN_ONE_IN, RARE, RARE_NODE
+from bench.parts import Tell
 from bench.report import table
 from kato_exporter.kato.knowledge import PATTERNS
 from kato_exporter.kato.sessions import SESSION_KEY_MATCH
@@ -21,8 +21,6 @@ from support.browsing import Stores
 _ROUNDS = 3
 _LONGEST_SECONDS = 60.0
 _AT_ONCE = 1_000
-
-console = Console(stderr=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +33,12 @@ class Search:
     plainly: Callable[[], object]
 
 
-def measure_searches(reader: Reader, stores: Stores) -> str:
+def measure_searches(reader: Reader, stores: Stores, tell: Tell) -> str:
     """Measure all searches."""
-    searches = [*_of_sessions(reader, stores), *_of_patterns(reader, stores)]
-    rows = [_measured(reader, search) for search in searches]
+    rows = []
+    for search in [*_of_sessions(reader, stores), *_of_patterns(reader, stores)]:
+        tell(f"search: {search.what}")
+        rows.append(_measured(reader, search))
     return (
         f"Searches, median of {_ROUNDS}. Where no index helps, a page looks for at most 5 s, the "
         "default of KATO_BROWSER_QUERY_TIMEOUT, says how far it came, and the next one goes on: "
@@ -52,7 +52,6 @@ def measure_searches(reader: Reader, stores: Stores) -> str:
 
 def _measured(reader: Reader, search: Search) -> list[str]:
     """Search, and go on until there is something or nothing is left."""
-    console.print(f"search: {search.what}")
     [first] = in_turns([partial(reader.first_byte, search.path)], _ROUNDS)
     page = reader.facts(search.path)
     shown, pages, began = len(page[search.rows]), 1, time.perf_counter()
@@ -63,15 +62,13 @@ def _measured(reader: Reader, search: Search) -> list[str]:
         pages += 1
     until = first + time.perf_counter() - began
     found = "" if page[search.rows] else ", without one"
-    row = [
+    return [
         search.what,
         milliseconds(first),
         str(shown),
         f"{until:.1f} s, {pages} pages{found}" if pages > 1 else found,
         milliseconds(timed(search.plainly)),
     ]
-    console.print(*row, sep=" | ", markup=False)
-    return row
 
 
 def _of_sessions(reader: Reader, stores: Stores) -> Iterator[Search]:

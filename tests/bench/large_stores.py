@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from qdrant_client import QdrantClient
 from redis import Redis
 
-from bench.bench_stores import pattern
+from bench.bench_stores import insert, pattern
 from kato_exporter.demo.shapes import (
     DEFAULT_TTL,
     INDEXES,
@@ -69,10 +69,8 @@ def fill_knowledge(mongo: MongoClient[Document], sizes: Sizes) -> None:
     that name, and the lowest frequency, so that it is the last of nearly every listing.
     """
     database = mongo[KB]
-    for numbers in _portions(sizes.patterns):
-        database[PATTERNS].insert_many([_learned(number) for number in numbers], ordered=False)
-    for numbers in _portions(sizes.predictions):
-        database[PREDICTIONS].insert_many([_predicted(number) for number in numbers], ordered=False)
+    insert(database[PATTERNS], range(sizes.patterns), _learned)
+    insert(database[PREDICTIONS], range(sizes.predictions), _predicted)
     names = (OFTEN, RARE, *(f"s{number}" for number in range(5_000)))
     database[SYMBOLS].insert_many(
         [{"name": name, "frequency": 1, "pattern_member_frequency": 1} for name in names]

@@ -1,5 +1,6 @@
 """What the benchmarks run: the exporter as a child process, and what is asked of it."""
 
+import math
 import os
 import statistics
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
+import psutil
 
 from kato_exporter.demo.servers import Server, answers_http, free_port
 
@@ -48,10 +50,15 @@ def scraper(running: Server) -> Iterator[httpx.Client]:
         yield http
 
 
-def scrape_durations(http: httpx.Client, path: str, times: int, *, pause: float) -> list[float]:
-    """Give the seconds of each of so many scrapes, up to the last byte, unpacking left out."""
-    taken = []
-    for _ in range(times):
+def scrape_durations(
+    http: httpx.Client, path: str, times: int, *, pause: float, within: float = math.inf
+) -> list[float]:
+    """Give the seconds of each of so many scrapes, up to the last byte, unpacking left out.
+
+    None begins when `within` seconds are over.
+    """
+    taken: list[float] = []
+    while len(taken) < times and sum(taken) < within:
         began = time.monotonic()
         with http.stream("GET", path) as answer:
             answer.raise_for_status()
@@ -65,3 +72,13 @@ def scrape_durations(http: httpx.Client, path: str, times: int, *, pause: float)
 def quantile(values: Sequence[float], share: float) -> float:
     """Give a quantile."""
     return statistics.quantiles(values, n=1000, method="inclusive")[round(share * 1000) - 1]
+
+
+def resident_memory(server: Server) -> int:
+    """Read the resident memory of a server, in bytes."""
+    return int(psutil.Process(server.pid).memory_info().rss)
+
+
+def megabytes(size: float) -> str:
+    """Write bytes."""
+    return f"{size / 1e6:,.0f} MB"
