@@ -1,4 +1,4 @@
-.PHONY: help demo test docs dashboards lock bench-sessions bench-containers bench-stores bench-exposition bench-browser
+.PHONY: help demo test soak build docs dashboards reliability lock bench bench-sessions bench-containers bench-stores bench-exposition bench-browser
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -10,6 +10,15 @@ demo: ## Run the exporter on embedded servers; DEMO_ARGS="--duration 60 --seed 7
 test: ## Lint, check types and run all tests; TEST_ARGS="-k sessions"
 	@exec scripts/test $(TEST_ARGS)
 
+soak: ## Run the demo at ten times its load for an hour, with faults; KATO_TEST_SOAK=600
+	@scripts/debian-packages libcurl4 libssl3 liblzma5
+	@scripts/prepare test
+	@KATO_TEST_SOAK=$${KATO_TEST_SOAK:-3600} exec .venv/bin/pytest tests/soak
+
+build: ## Make wheel and sdist in dist, always of the same bytes
+	@scripts/prepare test
+	@.venv/bin/hatchling build
+
 docs: ## Make docs/metrics.md and docs/settings.md from the code
 	@scripts/prepare test
 	@.venv/bin/python -m kato_exporter.reference docs
@@ -17,6 +26,12 @@ docs: ## Make docs/metrics.md and docs/settings.md from the code
 dashboards: ## Make grafana/dashboards from the code
 	@scripts/prepare test
 	@PYTHONPATH=grafana .venv/bin/python -m kato_dashboards grafana/dashboards
+
+reliability: ## Break every store in every way; writes docs/reliability.md
+	@scripts/debian-packages busybox-static docker.io libcurl4 libssl3 liblzma5
+	@scripts/prepare test
+	@KATO_TEST_RELIABILITY=docs/reliability.md exec .venv/bin/pytest \
+	  tests/faults/test_matrix_exporter.py tests/faults/test_matrix_browser.py
 
 lock: ## Renew the locked requirements
 	@.venv/bin/python -m pip install --quiet 'uv>=0.8'
@@ -26,26 +41,11 @@ lock: ## Renew the locked requirements
 	    $$([ $$extra = run ] || echo --extra $$extra) --output-file requirements/$$extra.txt; \
 	done
 
-bench-sessions: ## Measure what watching sessions costs; writes docs/benchmarks.md
-	@scripts/debian-packages redis-server prometheus-redis-exporter
+bench: ## Measure what is promised, 15 minutes; BENCH_ARGS="--full --only sessions"
+	@scripts/debian-packages busybox-static docker.io libcurl4 liblzma5 libssl3 \
+	  prometheus-redis-exporter redis-server
 	@scripts/prepare test
-	@cd tests && exec ../.venv/bin/python -m bench.bench_sessions
+	@PYTHONPATH=tests exec .venv/bin/python -m bench $(BENCH_ARGS)
 
-bench-containers: ## Measure what watching containers costs; writes docs/benchmarks.md
-	@scripts/debian-packages docker.io busybox-static
-	@scripts/prepare test
-	@cd tests && exec ../.venv/bin/python -m bench.bench_containers
-
-bench-stores: ## Measure what watching knowledge costs; writes docs/benchmarks.md
-	@scripts/debian-packages libcurl4 libssl3 liblzma5
-	@scripts/prepare test
-	@cd tests && exec ../.venv/bin/python -m bench.bench_stores
-
-bench-exposition: ## Measure scrapes by series and changes; writes docs/benchmarks.md
-	@scripts/prepare test
-	@cd tests && exec ../.venv/bin/python -m bench.bench_exposition
-
-bench-browser: ## Measure pages of large stores; writes docs/benchmarks.md
-	@scripts/debian-packages libcurl4 libssl3 liblzma5
-	@scripts/prepare test
-	@cd tests && exec ../.venv/bin/python -m bench.bench_browser $(BENCH_ARGS)
+bench-browser bench-containers bench-exposition bench-sessions bench-stores: bench-%:
+	@$(MAKE) --no-print-directory bench BENCH_ARGS="$(or $(BENCH_ARGS),--full) --only $*"

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
+from click.shell_completion import CompletionItem
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 from redis.connection import parse_url as parse_redis_url
@@ -198,7 +199,7 @@ class Containers(Kind):
     def _parse(self, value: Any) -> ContainerChoice:
         if isinstance(value, ContainerChoice):
             return value
-        return ContainerChoice.parse(value if isinstance(value, str) else ",".join(value))
+        return ContainerChoice.parse(",".join(_texts(value)))
 
 
 class ContainerNames(Kind):
@@ -210,10 +211,10 @@ class ContainerNames(Kind):
     def _parse(self, value: Any) -> frozenset[str]:
         if isinstance(value, frozenset):
             return value
-        given = value.split(",") if isinstance(value, str) else value
-        if not all(isinstance(name, str) and is_container_name(name.strip()) for name in given):
+        names = frozenset(_texts(value))
+        if not all(is_container_name(name) for name in names):
             raise ValueError(value)
-        return frozenset(name.strip() for name in given)
+        return names
 
 
 class Host(Kind):
@@ -243,6 +244,7 @@ class ListenAddress(Kind):
             raise ValueError(value)
         if ":" in host and not (host.startswith("[") and host.endswith("]")):
             raise ValueError(value)
+        host.encode("idna")  # as the system does; a label of it may be too long
         return Address(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - asked for
 
 
@@ -257,8 +259,7 @@ class NetworkList(Kind):
     expected = "a list of networks; give addresses and networks such as 10.0.0.0/8, with commas"
 
     def _parse(self, value: Any) -> Networks:
-        given = value.split(",") if isinstance(value, str) else value
-        return tuple(ip_network(each.strip()) for each in given)
+        return tuple(map(ip_network, _texts(value)))
 
 
 class HeaderName(Kind):
@@ -296,10 +297,20 @@ class Share(Kind):
     expected = "a share; give a number above 0 and at most 1, such as 0.1"
 
     def _parse(self, value: Any) -> float:
-        share = float(value)
+        share = float(str(value))  # which is no number for true
         if not (math.isfinite(share) and 0 < share <= 1):
             raise ValueError(value)
         return share
+
+
+class FilePath(click.Path):
+    """The path of a file or a directory; one that no system takes is there no more than others."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check it as click does."""
+        if "\0" in str(value):
+            self.fail(f"{value!r} is no path", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Names(Kind):
@@ -314,11 +325,31 @@ class Names(Kind):
     def _parse(self, value: Any) -> frozenset[str]:
         if isinstance(value, frozenset):
             return value
-        given = value.split(",") if isinstance(value, str) else value
-        names = frozenset(name.strip() for name in given)
+        names = frozenset(_texts(value))
         if not names <= frozenset(self.known):
             raise ValueError(value)
         return names
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Complete the last name of a list that has begun, with one that is not in it."""
+        del ctx, param
+        begun, comma, last = incomplete.rpartition(",")
+        given = begun.split(",")
+        return [
+            CompletionItem(f"{begun}{comma}{name}")
+            for name in self.known
+            if name.startswith(last) and name not in given
+        ]
+
+
+def _texts(value: Any) -> list[str]:
+    """Read a list, or a text with commas; raise TypeError for anything else."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
+        raise TypeError(value)
+    return [each.strip() for each in given]
 
 
 def hide_secrets(url: str) -> str:

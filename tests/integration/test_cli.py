@@ -3,21 +3,24 @@
 import io
 import os
 import re
+import resource
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import click
 import pytest
 
 from kato_exporter import __version__
-from kato_exporter.cli import main
+from kato_exporter.cli import cli, main
 from kato_exporter.demo.servers import LOOPBACK, free_port
 from kato_exporter.demo.shapes import INDEXES
 from kato_exporter.kato.knowledge import PATTERNS
-from support.exporting import RunningExporter, run_command
+from support.exporting import RunningExporter, environment_with, run_command
 from support.servers import MongoServer, RedisServer
 from support.waiting import at_most
 
@@ -476,3 +479,52 @@ def test_every_command_explains_itself(command: str, flag: str) -> None:
 def test_the_version_is_that_of_the_package() -> None:
     """`--version` gives name and version."""
     assert f"kato-exporter, version {__version__}\n" == run_command("--version").stdout
+
+
+def test_each_command_is_listed_with_its_own_help() -> None:
+    """Its name and help are known before it is imported."""
+    ctx = click.Context(cli)
+    for name, listed in cli.commands.items():
+        _, command, _ = cli.resolve_command(ctx, [name])
+        assert command is not None
+        assert name == command.name
+        assert listed.get_short_help_str(200) == command.get_short_help_str(200)
+
+
+@pytest.mark.parametrize(
+    ("command", "left_out"),
+    [
+        (["--version"], {"flask", "pymongo", "redis", "docker", "kato_exporter.settings"}),
+        (["serve", "--help"], {"kato_exporter.browser", "kato_exporter.demo", "sqlite3"}),
+        (["check", "--help"], {"kato_exporter.browser", "kato_exporter.demo"}),
+        (["completion", "bash"], {"flask", "kato_exporter.settings"}),
+    ],
+    ids=lambda each: each[0] if isinstance(each, list) else "",
+)
+def test_a_command_imports_what_it_needs(command: list[str], left_out: set[str]) -> None:
+    """An exporter has nothing of the browser in its memory, and a version costs no patience."""
+    watched = (
+        "import atexit, sys; from kato_exporter.cli import main;"
+        "atexit.register(lambda: print('imported', *sys.modules)); main()"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", watched, *command],
+        env=environment_with({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    imported = set(said.rpartition("imported ")[2].split())
+
+    assert {"click", "kato_exporter.cli"} <= imported
+    assert set() == imported & left_out
+
+
+def test_the_version_comes_at_once() -> None:
+    """Within 0.3 seconds of processor time, that of the interpreter included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run_command("--version")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3

@@ -20,12 +20,15 @@ import pytest
 import trustme
 from docker import APIClient
 
+from kato_exporter.browser.access.accounts import Account, account_lines
+from kato_exporter.browser.access.passwords import hash_password
 from kato_exporter.demo.servers import (
     LOOPBACK,
     Server,
     answers_http,
     free_port,
 )
+from support.browsing import PASSWORD, READER
 from support.compose import FILE, ROOT, compose, load
 from support.container_samples import value_of
 from support.docker_engine import DockerEngine, running_engine
@@ -33,12 +36,14 @@ from support.exporting import RunningExporter, StartExporter
 from support.exposition import Samples
 from support.images import build_image, load_image, python_base, stand_in
 from support.servers import MongoServer, RedisServer, black_hole, started
-from support.waiting import eventually
+from support.waiting import at_most, eventually
 
 BASE = "kato/python:test"
 SERVICES = load(FILE.read_text())["services"]
 IMAGE: str = SERVICES["exporter"]["image"]
 PATIENCE = 30.0
+GRACE = 10
+"""What `docker stop` gives a container by default, in seconds."""
 SOONER = {"healthcheck": {"interval": "1s"}}
 """How the test differs from compose.yaml."""
 HARDENED: dict[str, Any] = {
@@ -254,6 +259,57 @@ def test_it_serves_metrics_of_real_containers_and_stores_through_the_proxy(
     assert [] == (engine.client.diff(exporter) or [])
     assert "Traceback" not in logs()
     engine.remove(watched)
+
+
+def test_it_serves_records_to_those_who_have_an_account_and_ends_at_once(
+    engine: DockerEngine, image: str, redis7: RedisServer, tmp_path: Path
+) -> None:
+    """The browser as compose.yaml has it, with its volume; and `docker stop` need not kill it."""
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text(account_lines(Account(READER, "viewer", hash_password(PASSWORD))))
+    accounts.chmod(0o444)
+    url = f"http://{LOOPBACK}:{(port := free_port())}"
+    settings = engine.client.create_host_config(
+        network_mode="host",
+        binds=[f"{accounts}:/run/secrets/browser_accounts:ro", "kato-records:/var/lib/kato"],
+        **HARDENED,
+    )
+    browser = engine.client.create_container(
+        image,
+        command=SERVICES["browser"]["command"],
+        environment={
+            "KATO_BROWSER_LISTEN": f"{LOOPBACK}:{port}",
+            "KATO_BROWSER_ACCOUNTS_FILE": "/run/secrets/browser_accounts",
+            "KATO_BROWSER_DATA_DIR": "/var/lib/kato",
+            "KATO_BROWSER_WRITABLE": "true",
+            "KATO_REDIS_URL": redis7.url,
+        },
+        host_config=settings,
+    )["Id"]
+    engine.client.start(browser)
+
+    def logs() -> str:
+        return str(engine.client.logs(browser).decode())
+
+    def healthy() -> bool:
+        assert engine.client.inspect_container(browser)["State"]["Running"], logs()
+        check = ["python3", "-IS", "/opt/kato/healthcheck.py", "KATO_BROWSER_LISTEN"]
+        return 0 == executed(engine, browser, check)[0]
+
+    eventually(healthy, within=PATIENCE, what="the browser is healthy")
+    with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
+        assert 200 == client.get("/-/healthy").status_code
+        assert 401 == client.get("/?format=json").status_code
+        home = client.get("/", auth=(READER, PASSWORD))
+    assert 200 == home.status_code, logs()
+    assert home.headers["content-type"].startswith("text/html")
+    assert "<title>" in home.text
+
+    with at_most(GRACE):
+        engine.client.stop(browser, timeout=2 * GRACE)
+
+    assert 0 == engine.client.inspect_container(browser)["State"]["ExitCode"], logs()
+    assert "Traceback" not in logs()
 
 
 @pytest.mark.parametrize(

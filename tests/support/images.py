@@ -54,12 +54,16 @@ def python_base(cache: Path) -> Path:
 
 
 def stand_in(
-    *, programs: Mapping[str, str], files: Sequence[str] = (), owned: Mapping[str, int]
+    *,
+    programs: Mapping[str, str],
+    files: Sequence[str] = (),
+    owned: Mapping[str, int],
+    applets: Sequence[str] = ("sh", "wget"),
 ) -> bytes:
     """Pack a tar of programs, by their paths in the image, with their libraries and a busybox.
 
     `files` of this machine are at the same place there; `owned` are directories, each with the
-    number of the user whose it is.
+    number of the user whose it is; `applets` are what the busybox serves as.
     """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -74,7 +78,7 @@ def stand_in(
             libraries |= set(_LIBRARY.findall(_run("ldd", real)))
         for file in [*sorted(libraries), *files]:
             tar.add(os.path.realpath(file), file)
-        for applet in ("sh", "wget"):
+        for applet in applets:
             tar.add(_program("busybox"), f"bin/{applet}")
     return packed.getvalue()
 

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -47,8 +48,8 @@ BROWSER_PORT = 8098
 PROMETHEUS_PORT = 9090
 ALERTMANAGER_PORT = 9093
 
-_OBSERVATORY = Path(__file__).parents[3]
-"""The source tree, which the rules and the routes of alerts are read from."""
+_SOURCE_TREE = Path(__file__).parents[3]
+_INSTALLED = Path(sysconfig.get_path("data"), "share", "kato-exporter")
 
 _SCRAPE_INTERVAL = "5s"
 _LOOK_AFTER_SECONDS = 0.25
@@ -290,10 +291,10 @@ class Demo:
         return browser
 
     def _start_alertmanager(self) -> Server | None:
-        """Start it where it is to be had; the rules and routes are those of the source tree."""
-        config = _OBSERVATORY / "alertmanager" / "alertmanager.yml"
+        """Start it where it is to be had; the rules and routes are those that come with us."""
+        config = _observatory() / "alertmanager" / "alertmanager.yml"
         if not config.exists():
-            self._told.insert(2, Part("alerts", "left out: they come with the source tree"))
+            self._told.insert(2, Part("alerts", f"left out: there is no {config}"))
             return None
         if not (shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")):
             self._told.insert(2, Part("alertmanager", "left out: not on the PATH"))
@@ -320,11 +321,11 @@ class Demo:
             prometheus_config(
                 f"{LOOPBACK}:{exporter.port}",
                 browser=f"{LOOPBACK}:{browser.port}",
-                rules=_OBSERVATORY / "prometheus" / "rules",
+                rules=_observatory() / "prometheus" / "rules",
                 alertmanager=f"{LOOPBACK}:{alertmanager.port}" if alertmanager else None,
             )
         )
-        runbooks = _OBSERVATORY / "docs" / "runbooks"
+        runbooks = _observatory() / "docs" / "runbooks"
         server = start_prometheus(
             directory,
             config,
@@ -413,6 +414,11 @@ def prometheus_config(
         managers = [{"static_configs": [{"targets": [alertmanager]}]}]
         config["alerting"] = {"alertmanagers": managers}
     return json.dumps(config, indent=2)
+
+
+def _observatory() -> Path:
+    """Find rules, routes and runbooks: in the source tree, or where a wheel has put them."""
+    return _SOURCE_TREE if (_SOURCE_TREE / "prometheus").is_dir() else _INSTALLED
 
 
 def _port_near(preferred: int) -> tuple[int, str]:
