@@ -12,17 +12,17 @@ _COMMANDS = {
     "browse": ("commands.browse", "Serve the record browser until SIGTERM or Ctrl-C."),
     "account": (
         "browser.access.account_command",
-        "Print the lines of an account for the record browser's accounts file.",
+        "Print the lines of an account for the record browser.",
     ),
     "audit": ("browser.records.audit_command", "Look after the record browser's audit log."),
     "check": (
         "commands.check",
-        "Try each store once, and print what would be collected and at what price.",
+        "Try each store once; print what is collected, and its price.",
     ),
     "demo": ("commands.demo", "Run the exporter on embedded servers with a KATO workload."),
     "completion": (
         "commands.completion",
-        "Print the script by which a shell completes commands, options and values.",
+        "Print a script by which a shell completes what you type.",
     ),
 }
 """By its name, the module of each command, and the help that the list of them shows."""

@@ -17,7 +17,7 @@ from kato_exporter.stores.store import Store
 @click.command()
 @with_settings(ExporterSettings)
 def check(**given: Any) -> int:
-    """Try each store once, and print what would be collected and at what price.
+    """Try each store once; print what is collected, and its price.
 
     The exit status is 0 only if every configured store answers. A wrong web configuration file is
     refused as by serve.

@@ -10,7 +10,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: Literal["bash", "zsh", "fish"]) -> None:
-    """Print the script by which a shell completes commands, options and values.
+    """Print a script by which a shell completes what you type.
 
     For bash, in ~/.bashrc: eval "$(kato-exporter completion bash)"
     """

@@ -18,7 +18,7 @@ from kato_exporter.browser.access.passwords import ADVISED_LENGTH, hash_password
     help="A viewer reads; an editor also changes and deletes, where that is permitted.",
 )
 def account(name: str, role: Role) -> None:
-    """Print the lines of an account for the record browser's accounts file.
+    """Print the lines of an account for the record browser.
 
     Asks for the password twice, or takes it from one line of standard input.
     """
