@@ -15,10 +15,3 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_pages_are_as_the_code_makes_them(name: str, page: str) -> None:
     """The committed page equals the generated one; `make docs` renews it."""
     assert page == (DOCS / name).read_text(encoding="utf-8"), "run: make docs"
-
-
-def test_the_readme_gives_the_account_that_the_tests_run_with() -> None:
-    """The ACL line of the README is the one of docs/redis-account.md, which tests read."""
-    lines = (DOCS.parent / "README.md").read_text(encoding="utf-8").splitlines()
-    [line] = [line.strip() for line in lines if "ACL SETUSER" in line]
-    assert line in (DOCS / "redis-account.md").read_text(encoding="utf-8").splitlines()

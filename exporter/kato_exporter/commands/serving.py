@@ -17,6 +17,9 @@ from kato_exporter.setting_kinds import Address
 
 _log = structlog.get_logger("exporter")
 
+_LOOK_AFTER_SECONDS = 0.5
+"""A signal that comes right before a wait begins does not end it."""
+
 _SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([^)]*)")
 
 
@@ -44,7 +47,8 @@ def serve_until_told(
         signal.signal(number, lambda *_: stopped.set())
     with served, listening as address:
         _log.info("serving", url=url.format(address), version=__version__)
-        stopped.wait()
+        while not stopped.wait(_LOOK_AFTER_SECONDS):
+            pass
         _log.info("ending")
     sys.stderr.flush()
     os._exit(0)  # a thread that still waits for a store that hangs must not hold up the end
