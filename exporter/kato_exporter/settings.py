@@ -7,9 +7,11 @@ a file that holds it.
 
 import dataclasses
 import difflib
+import json
 import os
+import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -24,9 +26,11 @@ from kato_exporter.setting_kinds import (
     Containers,
     DockerHost,
     Duration,
+    FilePath,
     HeaderName,
     Host,
     HttpUrl,
+    Kind,
     ListenAddress,
     MongoUrl,
     Names,
@@ -61,9 +65,10 @@ _TABLES = frozenset(
 _KATO_CONTAINERS = ContainerChoice.parse(
     "kato,kato-mongodb,kato-redis,kato-qdrant,label=com.docker.compose.project=kato"
 )
-_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
-_NEW_DIRECTORY = click.Path(file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_DIRECTORY = FilePath(exists=True, file_okay=False, path_type=Path)
+_NEW_DIRECTORY = FilePath(file_okay=False, path_type=Path)
+_FILE = FilePath(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -406,27 +411,33 @@ def _read_settings_file(ctx: click.Context, param: click.Parameter, path: Path |
         return
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise click.BadParameter(f"{path} is not TOML: {error}", ctx, param) from error
+    except RecursionError as error:
+        raise click.BadParameter(f"{path} is nested too deeply", ctx, param) from error
     places = {
-        place: name
+        place: (name, kind)
         for settings in COMMANDS
         for spec in specs(settings)
-        for place, name in _places(spec)
+        for place, name, kind in _places(spec)
     }
     ctx.default_map = {
-        places[place]: value
+        places[place][0]: value if isinstance(places[place][1], Kind) else str(value)
         for place, value in _entries(content)
         if _known(place, places, path, ctx, param)
     }
 
 
-def _places(spec: Spec) -> Iterator[tuple[tuple[str | None, str], str]]:
-    """Give where a setting, and the file of a secret, stand in the settings file."""
+def _places(spec: Spec) -> Iterator[tuple[tuple[str | None, str], str, click.ParamType[Any]]]:
+    """Give where a setting, and the file of a secret, stand in the settings file; and the kinds.
+
+    What stands there is given to a kind of click's own as a text, as the other spellings give it,
+    for of other types it takes what it should not: 2.5 for an integer, 0 for a file.
+    """
     table, key = spec.place
-    yield (table, key), spec.name
+    yield (table, key), spec.name, spec.kind
     if spec.secret:
-        yield (table, f"{key}_file"), f"{spec.name}_file"
+        yield (table, f"{key}_file"), f"{spec.name}_file", _FILE
 
 
 def _entries(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str | None, str], Any]]:
@@ -439,7 +450,7 @@ def _entries(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str | None, str
 
 def _known(
     place: tuple[str | None, str],
-    places: Mapping[tuple[str | None, str], str],
+    places: Collection[tuple[str | None, str]],
     path: Path,
     ctx: click.Context,
     param: click.Parameter,
@@ -453,8 +464,13 @@ def _known(
 
 
 def _spelled(place: tuple[str | None, str]) -> str:
-    table, key = place
-    return f"[{table}] {key}" if table else key
+    table, key = (name and _key(name) for name in place)
+    return f"[{table}] {key}" if table else str(key)
+
+
+def _key(name: str) -> str:
+    """Spell a key as TOML has it, on one line."""
+    return name if _BARE_KEY.fullmatch(name) else json.dumps(name)
 
 
 def _or_secret_file(spec: Spec, given: Mapping[str, Any]) -> Any:
@@ -471,5 +487,11 @@ def _or_secret_file(spec: Spec, given: Mapping[str, Any]) -> Any:
         secret = path.read_text(encoding="utf-8").strip()
         return spec.kind.convert(secret, None, None)
     except (UnicodeDecodeError, click.BadParameter) as error:
-        reason = error.message if isinstance(error, click.BadParameter) else "it is not text"
+        kind = spec.kind  # whose own message would show the content
+        is_text = isinstance(error, click.BadParameter)
+        reason = (
+            f"what it holds is not {kind.expected}"
+            if is_text and isinstance(kind, Kind)
+            else "it is not text"
+        )
         raise click.UsageError(f"{spec.variable}_FILE: in {path}, {reason}") from error

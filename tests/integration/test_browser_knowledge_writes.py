@@ -3,11 +3,13 @@
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from bson import ObjectId
@@ -23,7 +25,9 @@ from kato_exporter.demo.workload import Workload
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, PREDICTIONS, SYMBOLS
 from kato_exporter.settings import BrowserSettings
 from kato_exporter.stores.mongodb.bson_elements import document_of
+from kato_exporter.stores.mongodb.patterns import MongoPatterns
 from kato_exporter.stores.mongodb.writing import RAW, raw
+from kato_exporter.stores.patterns import PatternPage, WrongKeyError
 from support.bson_values import IDS, object_of, string
 from support.records import ODD
 from support.servers import MongoServer, RedisServer
@@ -51,7 +55,7 @@ class Site:
 
     def get(self, path: str, **query: str) -> TestResponse:
         """Ask for a page."""
-        return self.web.get(path, query_string=query)
+        return self.web.get(path, query_string=query or None)
 
     def post(self, path: str, form: dict[str, Any], *, of: str = "/kb") -> TestResponse:
         """Send a form with the token that every form has, such as those of the page `of`."""
@@ -437,6 +441,135 @@ def test_documents_with_an_id_of_any_type_are_deleted_and_put_back(site: Site) -
     for done in operations:
         undo(site, done)
     assert before == {bytes(each.raw) for each in things.find()}
+
+
+def test_all_patterns_that_a_search_finds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On all pages of the search, and no other; KATO's counts follow, and all comes back."""
+    before = whole(site)
+    symbols = Counter(
+        symbol
+        for each in before[PATTERNS]
+        for symbol in {symbol for event in each["pattern_data"] for symbol in event}
+    )
+    [(symbol, _)] = symbols.most_common(1)
+    frequent = [each for each in before[PATTERNS] if each["frequency"] >= 9]
+    having = [
+        each for each in before[PATTERNS] if any(symbol in event for event in each["pattern_data"])
+    ]
+    for search, at_once, found in (
+        ("least=9", 3, frequent),
+        ("least=9&sort=length", 1_000, frequent),
+        (f"symbol={quote(symbol)}", 3, having),
+    ):
+        monkeypatch.setattr("kato_exporter.browser.knowledge.found._AT_ONCE", at_once)
+        path = f"/kb/{KB}/patterns?{search}"
+        assert 3 < len(found) < len(before[PATTERNS])
+        action, fields = form_of(site.get(path), path)
+        preview = site.post(action, fields)
+        assert f"Delete {len(found):,} records of kind pattern?" in preview.text
+        assert "search again for the rest" not in preview.text
+        assert before == whole(site)
+
+        done = confirm(site, preview)
+        now = whole(site)
+        assert [each for each in before[PATTERNS] if each not in found] == now[PATTERNS]
+        frequencies = sum(each["frequency"] for each in now[PATTERNS])
+        assert frequencies == now[METADATA][0]["total_pattern_frequencies"]
+        undo(site, done)
+        assert before == whole(site)
+
+
+def test_all_documents_that_a_search_finds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their `_id` is; those that do not fit stay."""
+    written = [raw(document_of([("_id", value), ("kept", value)])) for value in IDS]
+    database = site.mongo.client[KB]
+    database.command({"insert": ODD, "documents": written})
+    others = {f"other {number}" for number in range(5)}
+    database[ODD].insert_many([{"_id": each} for each in others])
+    things = database.with_options(codec_options=RAW)[ODD]
+    before = {bytes(each.raw) for each in things.find()}
+    path = f"/kb/{KB}/collections/{ODD}?field=kept&operator=exists"
+    for at_once in (2, 1_000):
+        monkeypatch.setattr("kato_exporter.browser.knowledge.found._AT_ONCE", at_once)
+        action, fields = form_of(site.get(path), path)
+        done = confirm(site, site.post(action, fields))
+        assert others == {each["_id"] for each in database[ODD].find()}
+        undo(site, done)
+        assert before == {bytes(each.raw) for each in things.find()}
+
+
+def test_patterns_that_are_searched_as_documents_go_as_patterns(site: Site) -> None:
+    """KATO's counts follow."""
+    before = whole(site)
+    path = f"/kb/{KB}/collections/{PATTERNS}?field=frequency&operator=at_least&value=9"
+    action, fields = form_of(site.get(path), path)
+    preview = site.post(action, fields)
+    assert "records of kind pattern?" in preview.text
+    done = confirm(site, preview)
+    now = whole(site)
+    assert [each for each in before[PATTERNS] if each["frequency"] < 9] == now[PATTERNS]
+    frequencies = sum(each["frequency"] for each in now[PATTERNS])
+    assert frequencies == now[METADATA][0]["total_pattern_frequencies"]
+    undo(site, done)
+    assert before == whole(site)
+
+
+def test_of_more_than_one_operation_takes_the_first_go(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the preview says that there are more; when no more are left, it does not."""
+    monkeypatch.setattr("kato_exporter.browser.records.found.MOST_RECORDS", 6)
+    number = site.mongo.client[KB][PATTERNS].count_documents({"frequency": {"$gte": 9}})
+    path = f"/kb/{KB}/patterns?least=9"
+    left = number
+    while left > 0:
+        preview = site.post(path, {})
+        assert (left > 6) == ("These are the first 6; when they are gone" in preview.text)
+        confirm(site, preview)
+        left -= 6
+    assert 0 == site.mongo.client[KB][PATTERNS].count_documents({"frequency": {"$gte": 9}})
+
+
+def test_a_search_that_says_nothing_deletes_nothing(site: Site) -> None:
+    """Neither no search at all, nor one that finds nothing, nor one of what stays."""
+    before = whole(site)
+    for path, said in (
+        ("patterns", "Search first"),
+        ("patterns?sort=name", "Search first"),
+        ("patterns?least=1000000", "finds nothing any more"),
+        ("patterns?prefix=x", "give hex digits"),
+        (f"collections/{PREDICTIONS}", "Search first"),
+        (f"collections/{PREDICTIONS}?field=no&value=5", "finds nothing any more"),
+        (f"collections/{PREDICTIONS}?field=%24where&value=5", "operator to MongoDB"),
+        (f"collections/{METADATA}?field=_id&operator=exists", "only KATO changes them"),
+    ):
+        answer = site.post(f"/kb/{KB}/{path}", {})
+        assert 400 == answer.status_code, path
+        assert said in answer.text
+        assert "Delete all that this search" not in site.get(f"/kb/{KB}/{path}").text
+        assert 404 == site.post(f"/kb/gone_kato/{path}", {}).status_code
+    assert before == whole(site)
+
+
+def test_a_search_that_a_store_cannot_bring_to_its_end_deletes_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and nothing is planned."""
+
+    def stopped(*_: object) -> PatternPage:
+        return PatternPage(rows=(), stopped="Time was up.")
+
+    def gone(*_: object) -> PatternPage:
+        raise WrongKeyError("the pattern with which that page began is gone")
+
+    for page, status, said in (
+        (stopped, 400, "Time was up. Nothing was done."),
+        (gone, 409, "has changed under it"),
+    ):
+        monkeypatch.setattr(MongoPatterns, "page", page)
+        answer = site.post(f"/kb/{KB}/patterns?least=9", {})
+        assert status == answer.status_code
+        assert said in answer.text
 
 
 def test_a_knowledge_base_is_deleted_by_typing_its_name_and_put_back(site: Site) -> None:

@@ -251,18 +251,19 @@ def test_a_search_that_says_nothing_deletes_nothing(site: Site, path: str) -> No
 
 def test_one_operation_takes_so_many(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more there are, the first; the rest is found again."""
-    monkeypatch.setattr("kato_exporter.browser.redis.found.MOST_RECORDS", 20)
+    monkeypatch.setattr("kato_exporter.browser.records.found.MOST_RECORDS", 20)
     site.server.client.mset({f"a:{number}": "v" for number in range(50)})
 
     preview = site.post("/redis/keys", {}, match="a:")
 
     assert "Delete 20 records" in preview.text
+    assert "These are the first 20; when they are gone, search again for the rest." in preview.text
     assert records_desk.MOST_RECORDS >= 20
 
 
 def test_a_search_that_takes_too_long(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused, and nothing is planned."""
-    monkeypatch.setattr("kato_exporter.browser.redis.found._SECONDS", 0.0)
+    monkeypatch.setattr("kato_exporter.browser.records.found.SEARCH_SECONDS", 0.0)
     monkeypatch.setattr("kato_exporter.browser.redis.found._AT_ONCE", 5)
     site.server.client.mset({f"a:{number}": "v" for number in range(5_000)})
 
@@ -270,6 +271,30 @@ def test_a_search_that_takes_too_long(site: Site, monkeypatch: pytest.MonkeyPatc
 
     assert 400 == answer.status_code
     assert "has not come to its end within 0 s" in answer.text
+
+
+def test_a_key_that_is_too_large_to_be_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused with its size and the limit, alone; others that were chosen with it go."""
+    monkeypatch.setattr("kato_exporter.stores.redis.payloads.LARGEST_KEPT", 1024 * 1024)
+    site.server.client.set("large", b"x" * 1_500_000)
+    site.server.client.mset({"a": "1", "b": "2"})
+    page = site.get("/redis/key", name="large")
+
+    refused = site.post("/operations", form_of(page, "/operations"))
+    edit = site.get("/redis/key/edit", name="large")
+    for answer in (refused, edit):
+        assert 400 == answer.status_code
+        assert re.search(r"large takes [2-9] MiB of memory: .*; at most 1 MiB are", answer.text)
+        assert "Try again" not in answer.text
+
+    preview = site.post("/operations", form_of(site.get("/redis/keys"), "/operations"))
+    assert "Delete 2 records of kind Redis key?" in preview.text
+    assert re.search(r"One stays as it is: large takes [2-9] MiB of memory", preview.text)
+    assert re.search(r"<td>refused</td>", preview.text)
+    done = confirm(site, preview)
+    assert [b"large"] == list(everything(site.server))
+    undo(site, done)
+    assert 3 == len(everything(site.server))
 
 
 @pytest.mark.parametrize("name", [b"plain", b"", b"\xff\x00 /?&#", "ü".encode()])
@@ -435,6 +460,40 @@ def test_a_key_that_is_gone_meanwhile(site: Site) -> None:
     assert "mine" == typed_in(gone)["text"]
     assert 0 == site.server.client.exists("k")
     assert 404 == site.get("/redis/key/edit", name="k").status_code
+
+
+def test_a_key_that_is_of_another_type_meanwhile(site: Site) -> None:
+    """409 with what was typed and why that is the end of it; likewise where it is too large."""
+    for write, said in (
+        (lambda: site.server.client.rpush("k", "v"), "Only strings and single fields of hashes"),
+        (lambda: site.server.client.set("k", b"x" * 300_000), "at most 262,144 are edited here"),
+    ):
+        site.server.client.set("k", "old")
+        typed = edit_form(site, name="k") | {"text": "mine"}
+        site.server.client.delete("k")
+        write()
+
+        answer = site.edit(typed, "save", name="k")
+
+        assert 409 == answer.status_code
+        assert "It has changed since it was shown" in answer.text
+        assert said in answer.text
+        assert "mine" == typed_in(answer)["text"]
+        assert 'name="step"' not in answer.text
+
+
+def test_what_was_not_shown_is_not_saved(site: Site) -> None:
+    """What is typed after the difference was shown is shown first."""
+    site.server.client.set("k", "old")
+    typed = edit_form(site, name="k") | {"text": "mine"}
+    [seen] = re.findall('name="seen" value="([^"]+)"', site.edit(typed, "check", name="k").text)
+
+    shown = site.edit(typed | {"text": "other", "seen": seen}, "save", name="k")
+    assert 200 == shown.status_code
+    assert "What changes" in shown.text
+    assert b"old" == site.server.client.get("k")
+    site.edit(typed | {"seen": seen}, "save", name="k")
+    assert b"mine" == site.server.client.get("k")
 
 
 def test_what_is_not_edited(site: Site) -> None:

@@ -14,14 +14,14 @@ from kato_exporter.browser.knowledge.document_records import place_label, place_
 from kato_exporter.demo.shapes import Document
 from kato_exporter.demo.workload import Workload
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, PREDICTIONS
-from kato_exporter.stores.errors import QueryError
+from kato_exporter.stores.errors import NotChangeableError, QueryError
 from kato_exporter.stores.mongodb.connection import MongoConnection
 from kato_exporter.stores.mongodb.kb_container import (
     KnowledgeBaseContainer,
     KnowledgeBaseDocuments,
 )
 from kato_exporter.stores.mongodb.kb_description import written
-from kato_exporter.stores.mongodb.places import NotChangeableError, place_of
+from kato_exporter.stores.mongodb.places import place_of
 from kato_exporter.stores.mongodb.writing import RAW
 from kato_exporter.stores.records import Outcome, Snapshot
 from support.servers import MongoServer, RedisServer

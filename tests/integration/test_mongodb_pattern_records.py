@@ -13,12 +13,12 @@ from kato_exporter.browser.knowledge.document_records import place_label, place_
 from kato_exporter.demo.shapes import Document
 from kato_exporter.demo.workload import Workload
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYMBOLS
-from kato_exporter.stores.errors import QueryError
+from kato_exporter.stores.errors import NotChangeableError, QueryError
 from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue, document_of
 from kato_exporter.stores.mongodb.connection import MongoConnection
 from kato_exporter.stores.mongodb.learnings import TOTALS
 from kato_exporter.stores.mongodb.pattern_records import PatternRecords
-from kato_exporter.stores.mongodb.places import NotChangeableError, Place
+from kato_exporter.stores.mongodb.places import Place
 from kato_exporter.stores.mongodb.settling import MARKS
 from kato_exporter.stores.mongodb.writing import RAW, raw
 from kato_exporter.stores.records import Outcome, Snapshot

@@ -14,10 +14,10 @@ from pymongo.errors import OperationFailure
 
 from kato_exporter.browser.knowledge.document_records import place_label, place_path
 from kato_exporter.kato.knowledge import METADATA, PATTERNS
-from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.errors import NotChangeableError, QueryError, StoreError
 from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue, document_of
 from kato_exporter.stores.mongodb.connection import MongoConnection
-from kato_exporter.stores.mongodb.places import NotChangeableError, Place, place_of
+from kato_exporter.stores.mongodb.places import Place, place_of
 from kato_exporter.stores.mongodb.records import LARGEST_EDIT, MongoRecords
 from kato_exporter.stores.mongodb.writing import raw
 from kato_exporter.stores.records import Outcome, Snapshot

@@ -142,6 +142,19 @@ def test_another_database_is_another_world(server: Server, client: redis.Redis) 
     assert accounts.active == 1
 
 
+def test_a_tracker_that_is_hurried_does_not_wait_out_its_pause(
+    server: Server, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It follows again at once, and has what came meanwhile."""
+    monkeypatch.setattr("kato_exporter.collectors.session_tracker.reconnect_pause", lambda _: 60)
+    with tracking(server) as tracker:
+        client.client_kill_filter(_type="pubsub")
+        eventually(tracker, lambda state: not state.connected)
+        write(client, session_key(), "{}")
+        tracker.hurry()
+        eventually(tracker, lambda state: state.connected and state.accounts.created == 1)
+
+
 def test_flushdb_is_found_by_reconciliation(server: Server, client: redis.Redis) -> None:
     """FLUSHDB sends no event; the next scan books the ends as unknown, and as missed."""
     with tracking(server, interval=0.5) as tracker:

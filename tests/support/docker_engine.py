@@ -174,9 +174,9 @@ class DockerEngine:
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(str(self.socket))
-            except OSError:
+                return bool(self.client.ping())
+            except OSError:  # of the probe, or of an engine that is not yet through
                 return False
-        return bool(self.client.ping())
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from kato_exporter.browser.arguments import (
     text_argument,
 )
 from kato_exporter.browser.exports import Export
+from kato_exporter.browser.failures import name_in_failures
 from kato_exporter.browser.home import Figure, Subject, home_pages
 from kato_exporter.stores.errors import QueryError, StoreError
 
@@ -116,6 +117,19 @@ def test_a_store_that_is_down_says_so_and_offers_a_retry(client: FlaskClient) ->
     twin = client.get("/down?format=json").json
     assert twin is not None
     assert "Service Unavailable" == twin["error"]
+
+
+def test_pages_of_a_store_name_it() -> None:
+    """Who reads that nothing answers also reads who does not."""
+
+    def down() -> Response:
+        raise StoreError("Connection refused")
+
+    pages = name_in_failures(Blueprint("sessions", __name__), "Redis")
+    pages.add_url_rule("/down", view_func=down)
+    client = create_app([pages], [], export_rows=10).test_client()
+
+    assert "Redis gives no answer: Connection refused" in client.get("/down").text
 
 
 def test_a_refused_question_is_no_outage(client: FlaskClient) -> None:

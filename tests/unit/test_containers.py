@@ -488,6 +488,20 @@ def restarts(follower: ContainerEventFollower) -> int:
     return (follower.state().tallies or {}).get("kato", Tally()).restarts
 
 
+def test_a_follower_that_is_hurried_does_not_wait_out_its_pause(
+    followed: Callable[[Source], ContainerEventFollower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It follows again at once, and pauses again after the next failure."""
+    monkeypatch.setattr("kato_exporter.collectors.container_events.reconnect_pause", lambda _: 60)
+    source = Source([], Feed([], "end"), Feed([], "end"))
+    follower = followed(source)
+    for feeds in (1, 2):
+        eventually(lambda: len(source.asked) == feeds, within=5, what="the feed is open")  # noqa: B023 - it ends before the loop goes on
+        eventually(lambda: not follower.state().connected, within=5, what="the feed has ended")
+        follower.hurry()
+    eventually(lambda: follower.state().connected, within=5, what="events are followed")
+
+
 @pytest.mark.parametrize("then", ["quiet", "end"])
 def test_after_a_gap_nothing_is_lost_and_nothing_counts_twice(
     followed: Callable[[Source], ContainerEventFollower], then: str

@@ -336,3 +336,9 @@ def test_this_machines_memory_is_read_in_bytes() -> None:
     """MemTotal is in kibibytes; a file without it gives nothing."""
     assert memory_total(["MemFree: 1 kB\n", "MemTotal:  24683 kB\n"]) == 24683 * 1024
     assert memory_total([]) is None
+
+
+@pytest.mark.parametrize("names", [5, {"a": 1}, "kato", None, [None]])
+def test_names_that_are_no_list_are_none(names: object) -> None:
+    """The container is then called by its id."""
+    assert IDENTITY[:12] == listed(Names=names).name

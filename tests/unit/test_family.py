@@ -136,3 +136,15 @@ def test_a_name_like_the_rest_is_never_kept() -> None:
 def selection_of(names: list[str]) -> frozenset[str]:
     """Select from names without a past."""
     return Selection(5).of(names)
+
+
+def test_labels_that_look_alike_make_one_series() -> None:
+    """A lone surrogate is spelled as somebody else may have spelled a name."""
+    family = Family(name="kato_x", kind=Kind.GAUGE, help="X.", labels=("kb",))
+    rows: list[tuple[tuple[str, ...], float | None]] = [(("\ud800",), 1), (("\\ud800",), 2)]
+    assert [("\\ud800", 1)] == [
+        (sample.labels["kb"], sample.value) for sample in family.samples(rows).samples
+    ]
+    assert [("\\ud800", 3)] == [
+        (sample.labels["kb"], sample.value) for sample in family.sums(rows).samples
+    ]

@@ -436,3 +436,9 @@ def test_a_server_that_does_not_answer_fails_as_a_whole() -> None:
     """That is not one part's affair."""
     with pytest.raises(StoreError, match="gone"):
         collected(Source(full_status(), StoreError("gone")))
+
+
+def test_a_size_beyond_all_bounds_is_absent() -> None:
+    """It would be infinite once it is in bytes."""
+    assert "kato_mongodb_mem_resident_bytes" not in samples({"mem": {"resident": 1e308}})
+    assert 1048576 == samples({"mem": {"resident": 1}})["kato_mongodb_mem_resident_bytes"]

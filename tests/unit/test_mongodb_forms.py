@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from kato_exporter.browser.knowledge.bson_text import document_text, plain_text
 from kato_exporter.browser.knowledge.document_form import (
     LARGEST_EDITED,
-    NotEditableError,
     document_texts,
     read_document,
 )
 from kato_exporter.browser.knowledge.extended_json import read
-from kato_exporter.browser.knowledge.form_faults import FormFaultsError
 from kato_exporter.browser.knowledge.pattern_form import MOST_FREQUENT, pattern_texts, read_pattern
+from kato_exporter.browser.records.form_faults import FormFaultsError, NotEditableError
 from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue, document_of, elements
 from support.bson_values import IDS, NAMES, NAN_WITH_PAYLOAD, VALUES, object_of, string, value_of
 

@@ -36,18 +36,19 @@ from kato_exporter.browser.records.desk import (
     UnavailableError,
 )
 from kato_exporter.browser.records.journal import Journal
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.operations import Operations
+from kato_exporter.browser.records.plans import (
     PLAN_SECONDS,
     TRASH_SECONDS,
     Operation,
-    Operations,
     State,
 )
 from kato_exporter.browser.records.runner import Runner
 from kato_exporter.browser.records.stores_at_hand import StoresAtHand
-from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.errors import NotChangeableError, QueryError, StoreError
 from kato_exporter.stores.records import Container, Outcome, Snapshot
 from support.memory_records import (
+    HUGE_CONTENT,
     REFUSED_CONTENT,
     DiedError,
     DyingJournal,
@@ -507,6 +508,62 @@ def test_one_record_that_is_refused_does_not_hold_up_the_others(office: Office) 
     assert ("Some were refused: this is refused",) == office.find(identity).notes[1:]
     assert Counter(done=4, refused=1) == Counter(each["result"] for each in office.entries())
     assert_settled(office)
+
+
+def test_one_record_that_is_too_large_does_not_hold_up_the_others(office: Office) -> None:
+    """The preview says that it stays, and why; alone it is refused, as an edit of it is."""
+    office.memos.write(KEYS[2], HUGE_CONTENT)
+    identity = office.plan()
+    assert {"planned": 4, "refused": 1} == office.states(identity)
+    planned = office.find(identity)
+    assert "4 records of kind memo" == planned.target
+    assert "One stays as it is: this is too large to be kept." == planned.notes[0]
+    office.confirm(identity)
+    assert {"done": 4, "refused": 1} == office.states(identity)
+    assert {KEYS[2]: HUGE_CONTENT} == office.memos.records
+    with pytest.raises(NotChangeableError, match="too large"):
+        office.plan(KEYS[2])
+    with pytest.raises(NotChangeableError, match="too large"):
+        office.desk.edit("memo", KEYS[2], "", b"small", (ALICE, CLIENT))
+    assert_settled(office)
+
+
+def test_a_record_that_grows_after_the_preview_does_not_hold_up_the_others(office: Office) -> None:
+    """It is refused by itself, with the reason and an entry of the log."""
+    identity = office.plan()
+    office.memos.write(KEYS[2], HUGE_CONTENT)
+    office.confirm(identity)
+    assert {"done": 4, "refused": 1} == office.states(identity)
+    assert ("Some were refused: this is too large to be kept",) == office.find(identity).notes[1:]
+    assert Counter(done=4, refused=1) == Counter(each["result"] for each in office.entries())
+    assert_settled(office)
+
+
+@pytest.mark.parametrize("button", ["resume", "restore"])
+def test_a_record_that_grows_while_nobody_knows_what_became_of_it(
+    office: Office, button: str
+) -> None:
+    """It stays as it is, what it was stays in the trash, and the operation comes to its end."""
+    identity = office.plan()
+
+    def fail() -> None:
+        raise StoreError("the store has gone away")
+
+    office.memos.before_delete = fail
+    office.confirm(identity)
+    assert {"kept": 5} == office.states(identity)
+    office.memos.before_delete = None
+    office.memos.write(KEYS[4], HUGE_CONTENT)
+    if button == "resume":
+        office.desk.resume(identity, ALICE, CLIENT)
+    else:
+        office.desk.restore(identity, None, ALICE, CLIENT)
+    assert State.DONE is office.find(identity).state
+    assert 1 == office.states(identity)["unclear"]
+    assert HUGE_CONTENT == office.memos.records[KEYS[4]]
+    kept = office.operations.item(identity, 5)
+    assert kept is not None
+    assert b"x" * 5 == kept["content"]
 
 
 def test_where_all_are_refused_the_operation_says_why_and_can_go_on_later(office: Office) -> None:

@@ -20,10 +20,10 @@ from kato_exporter.browser.records.audit_command import audit as audit_command
 from kato_exporter.browser.records.desk import Desk
 from kato_exporter.browser.records.janitor import Janitor
 from kato_exporter.browser.records.journal import FILE_NAME, Journal, JournalError
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.operations import Operations
+from kato_exporter.browser.records.plans import (
     PLAN_SECONDS,
     Action,
-    Operations,
     Plan,
     Planned,
     State,

@@ -16,8 +16,12 @@ from kato_exporter.browser.access.sign_in import SignInRules, protect
 from kato_exporter.browser.app import create_app
 from kato_exporter.browser.records.audit_pages import audit_pages
 from kato_exporter.browser.records.desk import Desk
-from kato_exporter.browser.records.operations import PLAN_SECONDS, Operations, State
+from kato_exporter.browser.records.operations import Operations
 from kato_exporter.browser.records.pages import locator_text, records_pages
+from kato_exporter.browser.records.plans import (
+    PLAN_SECONDS,
+    State,
+)
 from kato_exporter.browser.records.runner import Runner
 from kato_exporter.browser.records.stores_at_hand import StoresAtHand
 from support.memory_records import DiedError, DyingJournal, MemoryContainer, MemoryRecords

@@ -231,3 +231,17 @@ def test_errors_are_bounded_and_their_sum_holds() -> None:
     assert len(errors.samples) == 21
     assert sum(sample.value for sample in errors.samples) == 30
     assert collection.dropped == 10
+
+
+def test_no_counter_is_negative() -> None:
+    """What cannot have been counted is absent; a gauge may be anything."""
+    counted = dict.fromkeys(("calls", "usec", "rejected_calls", "failed_calls", "count"), -1)
+    found = samples(
+        {
+            **dict.fromkeys(("expired_keys", "used_cpu_user", "total_net_input_bytes"), -1),
+            "cmdstat_get": counted,
+            "errorstat_ERR": counted,
+            "used_memory": -1,
+        }
+    )
+    assert [-1.0] == [value for value in found.values() if value < 0]

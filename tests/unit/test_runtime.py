@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from flask.testing import FlaskClient
@@ -194,6 +195,30 @@ def test_a_store_that_is_back_has_its_snapshots_renewed_at_once() -> None:
         store.up = True
         values(runner)
         eventually(lambda: scheduled.runs == 2)
+
+
+def test_what_follows_a_store_that_is_back_does_not_wait() -> None:
+    """It is told so by the scrape that finds the store up again, and by no other."""
+    store, other = ToldStore(), ToldStore("mongodb")
+    hurried: list[str] = []
+    runner = Runner(
+        [store, other],
+        [ToldCollector("a"), ToldCollector("b", store="mongodb")],
+        intervals={},
+        load_share=0.1,
+        hurries={each: [partial(hurried.append, each)] for each in ("redis", "mongodb")},
+    )
+    runner.start()
+    values(runner)
+    store.up = False
+    values(runner)
+    assert [] == hurried
+    store.up = True
+    values(runner)
+    values(runner)
+    runner.stop()
+
+    assert ["redis"] == hurried
 
 
 def test_a_scheduled_collector_answers_with_its_snapshot() -> None:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, strategies
 
+from kato_exporter.cli import main
 from kato_exporter.setting_kinds import (
     Address,
     Duration,
@@ -259,3 +260,50 @@ def test_wrong_mongodb_urls(wrong: str) -> None:
     """A scheme, a host and a port that can be."""
     with pytest.raises(click.BadParameter, match="not a MongoDB URL; give mongodb://"):
         MongoUrl().convert(wrong, None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[patterns]\ntop = 2.5", "'2.5' is not a valid integer range"),
+        ("[patterns]\ntop = true", "'True' is not a valid integer range"),
+        ("[patterns]\ntop = inf", "is not a valid integer range"),
+        ("load_share = true", "True is not a share"),
+        (f"load_share = 1{'0' * 400}", "is not a share"),
+        ("collectors = [1]", "[1] is not a list of known names"),
+        ("[browser]\ntrusted_proxies = [1]", "[1] is not a list of networks"),
+        ('[web]\nconfig_file = "a\\u0000b"', "is no path"),
+        ("[web]\nconfig_file = 0", "'0' does not exist"),
+        ("a = " + "[" * 5_000, "is nested too deeply"),
+        ("a = " + "9" * 5_000, "is not TOML"),
+        ('"a\\nb" = 1', 'there is no setting "a\\nb"'),
+        (f'listen = "{"a" * 70}:1"', "is not an address"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: str,
+    said: str,
+) -> None:
+    """One line and exit status 2, whatever TOML can say."""
+    file = tmp_path / "kato.toml"
+    file.write_text(content)
+    command = "browse" if content.startswith("[browser]") else "serve"
+    monkeypatch.setattr("sys.argv", ["kato-exporter", command, "--config-file", str(file)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    error = capsys.readouterr().err
+    assert said in error
+    assert 1 == len(error.splitlines())
+
+
+def test_what_a_file_of_a_secret_holds_is_never_shown(tmp_path: Path) -> None:
+    """Somebody may have put a password where a URL belongs."""
+    file = tmp_path / "secret"
+    file.write_text("hunter2")
+    result = run(KATO_REDIS_URL_FILE=str(file))
+    assert 2 == result.exit_code
+    assert "what it holds is not a Redis URL" in " ".join(result.output.split())
+    assert "hunter2" not in result.output

@@ -74,6 +74,7 @@ class ContainerEventFollower:
         self._ledger = ledger
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="container-events", daemon=True)
         self._since: int | None = None
         self._count_from = 0
@@ -87,10 +88,15 @@ class ContainerEventFollower:
     def stop(self) -> None:
         """End the thread."""
         self._stopping.set()
+        self._woken.set()
         with self._lock:
             if self._feed is not None:
                 self._feed.close()
         self._thread.join(_JOIN_SECONDS)
+
+    def hurry(self) -> None:
+        """Connect again at once, where that would still be waited for after a failure."""
+        self._woken.set()
 
     def state(self) -> FollowerState:
         """Give what is known now."""
@@ -108,12 +114,17 @@ class ContainerEventFollower:
                 since = self._since if self._since is not None else self._read_past()
                 self._follow(since)
                 failures = 0
+                continue
             except StoreError as error:
                 failures = 1 if self._connected else failures + 1
-                self._set_connected(now=False)
                 if failures == 1 and not self._stopping.is_set():
                     _log.warning("lost sight of container events", error=str(error))
-                self._stopping.wait(reconnect_pause(failures))
+            except Exception:  # noqa: BLE001 - the thread must go on
+                failures += 1
+                _log.exception("fault in our own code", subject="container events")
+            self._set_connected(now=False)
+            self._woken.wait(reconnect_pause(failures))
+            self._woken.clear()
 
     def _read_past(self) -> int:
         """Learn of lives from what the engine remembers; give the second from which to follow."""

@@ -54,11 +54,17 @@ class Family:
         return self.samples([((), value)])
 
     def samples(self, rows: Iterable[tuple[Sequence[str], float | None]]) -> Metric:
-        """Make the family of rows, each its label values and its value."""
-        metric = self._metric()
+        """Make the family of rows, each its label values and its value.
+
+        Where two have the same labels once lone surrogates are spelled out, the first counts.
+        """
+        values: dict[tuple[str, ...], float] = {}
         for labels, value in rows:
             if value is not None and not math.isnan(value):
-                metric.add_sample(self.name, self._named(labels), value)
+                values.setdefault(_spelled(labels), value)
+        metric = self._metric()
+        for labels, value in values.items():
+            metric.add_sample(self.name, dict(zip(self.labels, labels, strict=True)), value)
         return metric
 
     def sums(self, rows: Iterable[tuple[tuple[str, ...], float | None]]) -> Metric:
@@ -68,8 +74,9 @@ class Family:
         """
         sums: dict[tuple[str, ...], float | None] = {}
         for labels, value in rows:
-            before = sums.get(labels, 0)
-            sums[labels] = None if before is None or value is None else before + value
+            spelled = _spelled(labels)
+            before = sums.get(spelled, 0)
+            sums[spelled] = None if before is None or value is None else before + value
         return self.samples(sums.items())
 
     def distributions(self, rows: Iterable[tuple[Sequence[str], Distribution]]) -> Metric:
@@ -77,7 +84,7 @@ class Family:
         metric = self._metric()
         count, total = _SUMS[self.kind]
         for labels, distribution in rows:
-            named = self._named(labels)
+            named = dict(zip(self.labels, _spelled(labels), strict=True))
             for bound, at_most in distribution.cumulative():
                 metric.add_sample(f"{self.name}_bucket", {**named, "le": bound}, at_most)
             metric.add_sample(self.name + count, named, distribution.count)
@@ -87,8 +94,7 @@ class Family:
     def _metric(self) -> Metric:
         return Metric(self.name.removesuffix(_SUFFIX.get(self.kind, "")), self.help, self.kind)
 
-    def _named(self, values: Sequence[str]) -> dict[str, str]:
-        return {
-            label: value.encode("utf-8", "backslashreplace").decode()
-            for label, value in zip(self.labels, values, strict=True)
-        }
+
+def _spelled(labels: Sequence[str]) -> tuple[str, ...]:
+    """Spell lone surrogates out, which no encoding has."""
+    return tuple(value.encode("utf-8", "backslashreplace").decode() for value in labels)

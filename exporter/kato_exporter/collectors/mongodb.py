@@ -1,5 +1,6 @@
 """What a MongoDB server says of itself, in serverStatus and replSetGetStatus."""
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -62,7 +63,7 @@ class _Mapped:
     def _value(self, status: ServerStatus, paths: Sequence[str]) -> float | None:
         for path in paths:
             value = _number(_at(status, path))
-            if value is not None:
+            if value is not None and math.isfinite(value * self.unit):
                 return value * self.unit
         return None
 

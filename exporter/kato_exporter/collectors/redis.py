@@ -109,7 +109,7 @@ def _unless_negative(value: Any) -> float | None:
 
 
 def _seconds(microseconds: Any) -> float | None:
-    number = _number(microseconds)
+    number = _unless_negative(microseconds)
     return None if number is None else number / 1e6
 
 
@@ -255,31 +255,47 @@ _FIELDS: tuple[tuple[str, _Convert, Family], ...] = (
     ),
     (
         "total_connections_received",
-        _number,
+        _unless_negative,
         _counter("connections_received", "connections accepted"),
     ),
     (
         "rejected_connections",
-        _number,
+        _unless_negative,
         _counter("rejected_connections", "connections refused because of maxclients"),
     ),
-    ("total_commands_processed", _number, _counter("commands_processed", "commands processed")),
+    (
+        "total_commands_processed",
+        _unless_negative,
+        _counter("commands_processed", "commands processed"),
+    ),
     (
         "total_error_replies",
-        _number,
+        _unless_negative,
         _counter(
             "error_replies",
             "errors given as an answer; client libraries cause some whenever they connect",
         ),
     ),
-    ("total_net_input_bytes", _number, _counter("net_input_bytes", "bytes read from clients")),
-    ("total_net_output_bytes", _number, _counter("net_output_bytes", "bytes sent to clients")),
-    ("keyspace_hits", _number, _counter("keyspace_hits", "look-ups that found their key")),
-    ("keyspace_misses", _number, _counter("keyspace_misses", "look-ups that found no key")),
-    ("expired_keys", _number, _counter("expired_keys", "keys whose time to live ran out")),
+    (
+        "total_net_input_bytes",
+        _unless_negative,
+        _counter("net_input_bytes", "bytes read from clients"),
+    ),
+    (
+        "total_net_output_bytes",
+        _unless_negative,
+        _counter("net_output_bytes", "bytes sent to clients"),
+    ),
+    ("keyspace_hits", _unless_negative, _counter("keyspace_hits", "look-ups that found their key")),
+    (
+        "keyspace_misses",
+        _unless_negative,
+        _counter("keyspace_misses", "look-ups that found no key"),
+    ),
+    ("expired_keys", _unless_negative, _counter("expired_keys", "keys whose time to live ran out")),
     (
         "evicted_keys",
-        _number,
+        _unless_negative,
         _counter("evicted_keys", "keys removed for want of memory; each is a lost record"),
     ),
     ("pubsub_channels", _number, _gauge("pubsub_channels", "channels with a subscriber")),
@@ -335,7 +351,10 @@ class RedisCollector:
                 *server_families(facts),
                 *command_families(commands, kept),
                 ERRORS.sums(
-                    ((error if error in kept_errors else OTHER,), _number(parts.get("count")))
+                    (
+                        (error if error in kept_errors else OTHER,),
+                        _unless_negative(parts.get("count")),
+                    )
                     for error, parts in errors.items()
                 ),
                 *keyspace_families(facts.info),
@@ -355,8 +374,8 @@ def server_families(facts: ServerFacts) -> Iterator[Metric]:
     yield RDB_CONFIGURED.sample(None if facts.save is None else bool(facts.save.strip()))
     yield CPU.samples(
         [
-            (("user",), _number(info.get("used_cpu_user"))),
-            (("system",), _number(info.get("used_cpu_sys"))),
+            (("user",), _unless_negative(info.get("used_cpu_user"))),
+            (("system",), _unless_negative(info.get("used_cpu_sys"))),
         ]
     )
 
@@ -368,10 +387,12 @@ def command_families(
     rows = [
         ((command if command in kept else OTHER,), parts) for command, parts in commands.items()
     ]
-    yield COMMAND_CALLS.sums((labels, _number(parts.get("calls"))) for labels, parts in rows)
+    yield COMMAND_CALLS.sums(
+        (labels, _unless_negative(parts.get("calls"))) for labels, parts in rows
+    )
     yield COMMAND_SECONDS.sums((labels, _seconds(parts.get("usec"))) for labels, parts in rows)
     for family, part in ((REJECTED_CALLS, "rejected_calls"), (FAILED_CALLS, "failed_calls")):
-        yield family.sums(((), _number(parts.get(part))) for _, parts in rows)
+        yield family.sums(((), _unless_negative(parts.get(part))) for _, parts in rows)
 
 
 def keyspace_families(info: InfoSections) -> Iterator[Metric]:

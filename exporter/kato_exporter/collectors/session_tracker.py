@@ -116,6 +116,7 @@ class SessionTracker:
         self._ledger = SessionLedger()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name="session-tracker", daemon=True)
         self._mode: Mode | None = None
         self._connected = False
@@ -136,8 +137,13 @@ class SessionTracker:
     def stop(self) -> None:
         """End the thread, and take back the event classes that were added."""
         self._stopping.set()
+        self._woken.set()
         self._thread.join()
         self._notifications.take_back()
+
+    def hurry(self) -> None:
+        """Connect again at once, where that would still be waited for after a failure."""
+        self._woken.set()
 
     def state(self) -> TrackerState:
         """Give what is known now; costs the same however many sessions there are."""
@@ -186,7 +192,8 @@ class SessionTracker:
             with self._lock:
                 self._connected = False
                 self._ledger.lose_sight()
-            self._stopping.wait(reconnect_pause(failures))
+            self._woken.wait(reconnect_pause(failures))
+            self._woken.clear()
 
     def _follow_events(self, events: tuple[Keyevent, ...]) -> None:
         """Book events as they come; return when the notifications are off, raise StoreError."""

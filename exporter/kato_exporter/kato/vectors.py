@@ -19,6 +19,11 @@ def knowledge_base_of_collection(collection: str) -> str | None:
     return kb if kb and kb != collection else None
 
 
+def collection_of_knowledge_base(kb: str) -> str:
+    """Name the Qdrant collection of a knowledge base."""
+    return f"{_COLLECTION_PREFIX}{kb}"
+
+
 def is_vector_symbol(symbol: str) -> bool:
     """Tell whether a symbol names a vector: `VCTR|` and 40 hex digits, a SHA-1."""
     return _SYMBOL.fullmatch(symbol) is not None

@@ -48,6 +48,9 @@ class Background(Protocol):
     def stop(self) -> None:
         """End the thread."""
 
+    def hurry(self) -> None:
+        """Connect again at once, where that would still be waited for after a failure."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
@@ -127,6 +130,10 @@ def assemble(settings: ExporterSettings) -> Exporter:
                 "kato_api": settings.api_interval,
             },
             load_share=settings.load_share,
+            hurries={
+                watch.store.name: [follower.hurry for follower in watch.background]
+                for watch in watches
+            },
         ),
     )
 

@@ -1,10 +1,11 @@
 """The runner: puts the answers of all collectors and stores together for one scrape."""
 
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Collection as Names
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import time
+from types import MappingProxyType
 
 from prometheus_client.core import Metric
 
@@ -19,13 +20,17 @@ from kato_exporter.stores.store import Store
 
 _FIRST_PROBE_SECONDS = 10.0
 
+Hurries = Mapping[str, Sequence[Callable[[], None]]]
+"""By store, what to call when it answers again after an outage."""
+
 
 class Runner:
     """Answers scrapes.
 
     Collectors named in `intervals` run on the schedule and answer with their last snapshot; the
     others are asked on the scrape, all at once. A store that does not answer has none of its
-    collectors' families. Its `exposer` has prepared the snapshots.
+    collectors' families. A store that is back has its snapshots renewed, and its `hurries` called.
+    The `exposer` has prepared the snapshots.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Runner:
         *,
         intervals: Mapping[str, float],
         load_share: float,
+        hurries: Hurries = MappingProxyType({}),
     ) -> None:
         self.stores = {store.name: store for store in stores}
         self.collectors = {collector.name: collector for collector in collectors}
@@ -60,6 +66,7 @@ class Runner:
             for name, collector in on_scrape.items()
         }
         self._scheduled = frozenset(scheduled)
+        self._hurries = hurries
         self._lock = threading.Lock()
         self._down: set[str] = set()
         self._last_success: dict[str, float] = {}
@@ -151,10 +158,12 @@ class Runner:
         )
 
     def _hurry_after_outage(self, up: Mapping[str, bool]) -> None:
-        """Renew at once the snapshots of stores that were down and are up again."""
+        """Renew at once the snapshots of stores that are up again, and follow them again."""
         with self._lock:
             back = {store for store, answers in up.items() if answers} & self._down
             self._down |= {store for store, answers in up.items() if not answers}
             self._down -= back
         for store in back:
             self._schedule.hurry(store)
+            for hurry in self._hurries.get(store, ()):
+                hurry()

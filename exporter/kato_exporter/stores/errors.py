@@ -22,6 +22,10 @@ class QueryError(StoreError):
         self.code = code
 
 
+class NotChangeableError(QueryError):
+    """A record is not for the record browser to change, or too large for it; says why."""
+
+
 @contextmanager
 def part_of_a_change(*, begun: bool) -> Iterator[None]:
     """Let a refusal be QueryError only where nothing was done before it, else StoreError."""

@@ -48,7 +48,8 @@ class RecordKind(Protocol):
     """One kind of record of one store.
 
     Every method raises StoreError where the store gives no answer, after which nobody knows whether
-    something was done; and QueryError where the store refuses, after which nothing was done.
+    something was done; and QueryError where the store refuses, after which nothing was done: one
+    that is NotChangeableError where that is for good, because of one of the records.
     """
 
     @property

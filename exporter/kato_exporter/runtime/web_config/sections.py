@@ -75,7 +75,7 @@ def read_sections(path: Path) -> Section:
     except OSError as error:
         problem = f"cannot be read: {error.strerror}; name a readable file"
         raise WebConfigError(f"{path}: {problem}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise WebConfigError(f"{path}: {_yaml_problem(error)}") from error
     if document is not None and not isinstance(document, dict):
         raise WebConfigError(f"{path}: is of type {type(document).__name__}; it needs a mapping")

@@ -1,6 +1,5 @@
 """What goes wrong between us and a container engine, in one line each."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -9,6 +8,7 @@ from docker.errors import DockerException
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.json_values import parse_json
 
 _CHUNK = 64 * 1024
 _MOST_REASON = 300
@@ -68,7 +68,7 @@ def refusal(response: requests.Response) -> StoreError:
     with suppress(requests.RequestException, HTTPError, OSError):
         body = next(iter(response.iter_content(_CHUNK)), b"")
     try:
-        words = str(json.loads(body)["message"])
+        words = str(parse_json(body)["message"])
     except (ValueError, KeyError, TypeError):
         words = response.reason or ""
     status = response.status_code

@@ -1,6 +1,5 @@
 """The stream of events of a container engine."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -11,6 +10,7 @@ import requests
 from kato_exporter.stores.docker.errors import SilenceError, engine_errors
 from kato_exporter.stores.docker.stats import ContainerEvent, container_event
 from kato_exporter.stores.errors import StoreError
+from kato_exporter.stores.json_values import parse_json
 
 _MOST_EVENT_BYTES = 1024 * 1024
 _QUIET_SECONDS = 15.0
@@ -46,7 +46,7 @@ class ContainerEventFeed:
         """Give the events one after another; raise StoreError where the connection breaks."""
         for line in self._lines():
             try:
-                event = container_event(json.loads(line))
+                event = container_event(parse_json(line))
             except ValueError as error:
                 raise StoreError("an event that is not JSON") from error
             if event is not None:

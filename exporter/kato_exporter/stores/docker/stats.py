@@ -220,7 +220,8 @@ def _seconds(nanoseconds: Any) -> float | None:
 
 def _name(names: Any) -> str:
     """Choose the name of its own; one with a second slash is a link's alias of another."""
-    given = [name.removeprefix("/") for name in names or () if isinstance(name, str)]
+    entries = names if _is_list(names) else ()
+    given = [name.removeprefix("/") for name in entries if isinstance(name, str)]
     return next((name for name in given if "/" not in name), given[0] if given else "")
 
 

@@ -39,6 +39,7 @@ from kato_exporter.stores.docker.stats import (
     memory_total,
 )
 from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.json_values import parse_json
 from kato_exporter.stores.store import StoreReport
 
 _OLDEST_API = (1, 41)
@@ -124,6 +125,8 @@ class DockerStore:
     def containers(self, deadline: Deadline) -> list[Container]:
         """List all containers, the stopped ones too (`/containers/json`)."""
         answer = self._json("/containers/json", {"all": "1"}, self._sooner(deadline))
+        if not isinstance(answer, list):  # else all containers would look as if they were gone
+            raise QueryError("/containers/json: not a list of containers")
         return list(containers(answer))
 
     def stats(
@@ -162,7 +165,7 @@ class DockerStore:
         """
         date = self._ping(Deadline.after(self._timeout)).get("Date", "")
         ours = time.time()
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, OverflowError):
             second = parsedate_to_datetime(date).timestamp()
             return min(max(ours, second), second + _ALMOST_A_SECOND)
         return ours
@@ -201,6 +204,7 @@ class DockerStore:
         """Ask `/_ping`, learn which API the engine speaks, and give the headers of its answer."""
         deadline = self._sooner(deadline)
         with self._asked(f"{self._base_url()}/_ping", {}, deadline) as response:
+            _whole(response, deadline)
             headers = response.headers
         spoken = headers.get("Api-Version")
         if spoken is None:
@@ -214,16 +218,10 @@ class DockerStore:
 
     def _asked_json(self, url: str, params: Mapping[str, str], deadline: Deadline) -> Any:
         with self._asked(url, params, deadline) as response, engine_errors(deadline.remaining):
-            body = bytearray()
-            for chunk in response.iter_content(_CHUNK):
-                body += chunk
-                if len(body) > _MOST_BYTES:
-                    raise StoreError(f"an answer of more than {_MOST_BYTES} bytes")
-                if deadline.expired:
-                    raise StoreError("the answer was not through before the deadline")
+            body = _whole(response, deadline)
             if not body:
                 raise EmptyAnswerError("an empty answer")
-            return json.loads(body)
+            return parse_json(body)
 
     def _asked(self, url: str, params: Mapping[str, str], deadline: Deadline) -> requests.Response:
         patience = max(_LEAST_PATIENCE, deadline.remaining)
@@ -289,6 +287,19 @@ class DockerStore:
             if _is_ssh(self._host) and self._client is client:
                 self._client = None
                 client.close()
+
+
+def _whole(response: requests.Response, deadline: Deadline) -> bytes:
+    """Read a body to its end; StoreError where it is cut off, too large or too late."""
+    body = bytearray()
+    with engine_errors(deadline.remaining):
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > _MOST_BYTES:
+                raise StoreError(f"an answer of more than {_MOST_BYTES} bytes")
+            if deadline.expired:
+                raise StoreError("the answer was not through before the deadline")
+    return bytes(body)
 
 
 def _usable_api(spoken: str) -> str:

@@ -1,7 +1,7 @@
 """A client of MongoDB that reads where its URL says, and always from the same server."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import pymongo
@@ -48,7 +48,7 @@ class ReadingClient(pymongo.MongoClient[dict[str, Any]]):
     def list_database_names(self, *_: Any, **options: Any) -> list[str]:
         """Name all databases that the account may see."""
         answer = self["admin"].command("listDatabases", nameOnly=True, **options)
-        return [database["name"] for database in answer["databases"]]
+        return _names(answer["databases"])
 
 
 class ReadingDatabase(Database[dict[str, Any]]):
@@ -72,7 +72,7 @@ class ReadingDatabase(Database[dict[str, Any]]):
     def list_collection_names(self, *_: Any, **options: Any) -> list[str]:
         """Name all collections and views."""
         with self.cursor_command("listCollections", nameOnly=True, **options) as collections:
-            return [collection["name"] for collection in collections]
+            return _names(collections)
 
 
 class ReadingCollection(Collection[dict[str, Any]]):
@@ -87,6 +87,13 @@ class ReadingCollection(Collection[dict[str, Any]]):
             if error.code == _NO_SUCH_COLLECTION:
                 return {}
             raise
+
+
+def _names(entries: Iterable[dict[str, Any]]) -> list[str]:
+    names = [entry["name"] for entry in entries]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("a name that is no text")
+    return names
 
 
 def _with_key_pairs(index: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ Client = ReadingClient
 
 _AUTHENTICATION_FAILED = 18
 _NOT_PERMITTED = frozenset({13, 8000})  # 8000 is Atlas's, where the tier does not allow it
-_DRIVER_DETAILS = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*")
+_DRIVER_DETAILS = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*|, full error: .*")
 _NO_PRIMARY = 'No replica set members match selector "Primary()"'
 _LEAST_SECONDS = 0.001  # 0 would mean for ever
 
@@ -50,6 +50,7 @@ class MongoConnection:
             serverSelectionTimeoutMS=milliseconds,
             connectTimeoutMS=milliseconds,
             maxPoolSize=8,
+            serverMonitoringMode="poll",  # else a refused sign-in bars the next one for 10 s
             server_selector=SameServer(),
             unicode_decode_error_handler="replace",
             connect=False,
@@ -88,11 +89,11 @@ def _mongodb_errors() -> Iterator[None]:
     try:
         yield
     except OperationFailure as error:
-        message = (error.details or {}).get("errmsg", str(error))
+        message = str((error.details or {}).get("errmsg", error)).partition("\n")[0]
         if error.code == _AUTHENTICATION_FAILED:
             raise StoreError(f"authentication failed: {message}") from error
         refusal = NotPermittedError if error.code in _NOT_PERMITTED else QueryError
-        raise refusal(str(message).partition("\n")[0], code=error.code) from error
+        raise refusal(message, code=error.code) from error
     except BSONError as error:
         raise QueryError(f"an answer that cannot be read: {error}") from error
     except PyMongoError as error:
@@ -100,3 +101,6 @@ def _mongodb_errors() -> Iterator[None]:
         if message == _NO_PRIMARY:
             message = "the replica set has no primary; readPreference=secondaryPreferred reads on"
         raise StoreError(message) from error
+    except (LookupError, TypeError, AttributeError, ArithmeticError, AssertionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise QueryError(f"an answer that is not as MongoDB's: {reason}") from error

@@ -124,6 +124,20 @@ class MongoDocuments:
             cut=result.cut,
         )
 
+    def identities(
+        self,
+        kb: str,
+        collection: str,
+        position: Position,
+        *,
+        rows: int,
+        condition: Condition | None,
+    ) -> tuple[list[BsonValue], Position | None]:
+        """Give no more than the `_id`s of a page, and where the next one begins."""
+        index = self._index(kb, collection, self._connection.query_timeout)
+        found = search(index, position, rows, condition)
+        return [row.identity for row in found.rows], found.next
+
     def _contents(
         self, kb: str, collection: str, rows: Sequence[Row]
     ) -> tuple[ListedDocument, ...]:

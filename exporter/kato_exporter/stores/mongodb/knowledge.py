@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, cast
 
 import pymongo
@@ -20,6 +21,7 @@ from kato_exporter.kato.knowledge import (
     MeasuredDistribution,
     PatternFrequency,
     Totals,
+    is_pattern_name,
 )
 from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.knowledge import KnowledgeSize
@@ -29,6 +31,7 @@ _NO_SUCH_COLLECTION = 26
 _IS_A_VIEW = 166
 _PARTIAL = frozenset({"partialFilterExpression", "sparse", "hidden"})
 _UNUSABLE = "unusable"
+_TOO_MANY = 2**63
 
 
 class MongoKnowledge:
@@ -97,12 +100,14 @@ class MongoKnowledge:
                 sort=[("frequency", pymongo.DESCENDING), ("name", pymongo.ASCENDING)],
                 limit=2 * limit,
             )
-            found = [
-                PatternFrequency(document["name"], int(document["frequency"]))
+            found = {
+                document["name"]: PatternFrequency(document["name"], int(document["frequency"]))
                 for document in documents
                 if isinstance(document["frequency"], int | float)
-            ]
-        return found[:limit]
+                and is_pattern_name(document["name"])
+                and 1 <= document["frequency"] < math.inf
+            }
+        return list(found.values())[:limit]
 
     def frequency_distribution(self, kb: str) -> MeasuredDistribution:
         """Read the index on `frequency` through, where KATO's is there."""
@@ -124,8 +129,8 @@ class MongoKnowledge:
         with self._connection.asking(self._connection.query_timeout) as client:
             collection = client[kb][SYMBOLS]
             hint = self._hint_for(collection, "frequency")
-            sums = [found["total"] for found in collection.aggregate(pipeline, **hint)]
-        return _float(sums[0]) if sums else 0.0
+            sums = [_total(found["total"]) for found in collection.aggregate(pipeline, **hint)]
+        return sums[0] if sums else 0.0
 
     def _holds_knowledge(self, database: str) -> bool:
         with self._connection.asking() as client:
@@ -137,7 +142,7 @@ class MongoKnowledge:
         try:
             with self._connection.asking() as client:
                 shards = client[kb][collection].aggregate([{"$collStats": {"count": {}}}])
-                return sum(int(shard["count"]) for shard in shards)
+                return sum(_count(shard["count"]) for shard in shards)
         except QueryError as error:
             if error.code == _NO_SUCH_COLLECTION:
                 return 0
@@ -163,15 +168,15 @@ class MongoKnowledge:
             collection = client[kb][PATTERNS]
             hint = self._hint_for(collection, field)
             buckets = {bucket["_id"]: bucket for bucket in collection.aggregate(pipeline, **hint)}
-        usable = [buckets.get(edge, {"patterns": 0, "total": 0}) for edge in edges[:-1]]
-        return MeasuredDistribution(
-            Distribution(
-                tuple(bounds),
-                tuple(bucket["patterns"] for bucket in usable),
-                sum(_float(bucket["total"]) for bucket in usable),
-            ),
-            unusable=buckets.get(_UNUSABLE, {}).get("patterns", 0),
-        )
+            usable = [buckets.get(edge, {"patterns": 0, "total": 0}) for edge in edges[:-1]]
+            return MeasuredDistribution(
+                Distribution(
+                    tuple(bounds),
+                    tuple(_count(bucket["patterns"]) for bucket in usable),
+                    _total(sum(_total(bucket["total"]) for bucket in usable)),
+                ),
+                unusable=_count(buckets.get(_UNUSABLE, {}).get("patterns", 0)),
+            )
 
     @staticmethod
     def _hint_for(collection: Collection[Document], field: str) -> dict[str, Any]:
@@ -184,8 +189,21 @@ class MongoKnowledge:
         return {}
 
 
-def _float(total: float | Decimal128) -> float:
-    return float(total.to_decimal() if isinstance(total, Decimal128) else total)
+def _count(value: object) -> int:
+    """Read a count, which a mongos may give as a double; TypeError for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _TOO_MANY:
+        raise TypeError(f"{value!r} is no count")
+    return int(value)
+
+
+def _total(value: object) -> float:
+    """Read a sum of counts; TypeError for what is none."""
+    total = value.to_decimal() if isinstance(value, Decimal128) else value
+    known = isinstance(total, int | float | Decimal) and not isinstance(total, bool)
+    found = float(cast("float", total)) if known else math.nan
+    if not 0 <= found < math.inf:
+        raise TypeError(f"{value!r} is no sum")
+    return found
 
 
 def _integer(value: object) -> int | None:
@@ -193,5 +211,7 @@ def _integer(value: object) -> int | None:
 
 
 def _bytes(value: object) -> int | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    return int(cast("float", value)) if known and math.isfinite(cast("float", value)) else None
+    try:
+        return _count(value)
+    except TypeError:
+        return None

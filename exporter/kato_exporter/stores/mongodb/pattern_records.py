@@ -7,11 +7,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from kato_exporter.kato.knowledge import PATTERNS, SYMBOLS
-from kato_exporter.stores.errors import QueryError
+from kato_exporter.stores.errors import NotChangeableError, QueryError
 from kato_exporter.stores.mongodb.bson_elements import field_of
 from kato_exporter.stores.mongodb.learnings import Learnings, has_emotives
 from kato_exporter.stores.mongodb.places import (
-    NotChangeableError,
     Place,
     check_collection,
     may_be_database,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bson.errors import InvalidBSON
 
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYSTEM_DATABASES
-from kato_exporter.stores.errors import QueryError
+from kato_exporter.stores.errors import NotChangeableError, QueryError
 from kato_exporter.stores.mongodb.bson_elements import (
     BsonType,
     BsonValue,
@@ -21,10 +21,6 @@ _NAME = "name"
 _NO_IDS = frozenset({BsonType.ARRAY, BsonType.REGEX, BsonType.UNDEFINED})
 _NOT_IN_DATABASE_NAMES = frozenset(' .$/\\"\0')
 _LONGEST_DATABASE_NAME = 63
-
-
-class NotChangeableError(QueryError):
-    """What lies there is not for the record browser to change; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

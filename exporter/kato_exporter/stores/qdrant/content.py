@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from kato_exporter.stores.errors import QueryError
+from kato_exporter.stores.errors import NotChangeableError, QueryError
 from kato_exporter.stores.qdrant.names import PointId, is_point_id
 
 _PARTS = ("id", "payload", "vector")
@@ -54,10 +54,10 @@ class KeptPoint(NamedTuple):
 def kept_point(row: Mapping[str, Any]) -> KeptPoint:
     """Read an entry of an answer that has payload and vectors.
 
-    Raises QueryError for a point that could not be written again as it is.
+    Raises NotChangeableError for a point that could not be written again as it is.
     """
     if row.get("shard_key") is not None:
-        raise QueryError(
+        raise NotChangeableError(
             f"point {row['id']} has a shard key of its own; such points are not changed here"
         )
     payload = {} if row.get("payload") is None else row["payload"]
@@ -69,7 +69,7 @@ def kept_point(row: Mapping[str, Any]) -> KeptPoint:
         ordered = json.dumps(payload, separators=(",", ":"), allow_nan=False).encode()
         return KeptPoint(content, b"" if ordered == canonical(payload) else ordered)
     except RecursionError as error:
-        raise QueryError(f"point {row['id']} is nested too deeply to be kept") from error
+        raise NotChangeableError(f"point {row['id']} is nested too deeply to be kept") from error
 
 
 def point_of_content(content: bytes) -> dict[str, Any]:

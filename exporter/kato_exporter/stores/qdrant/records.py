@@ -44,7 +44,7 @@ _Change = Callable[[str, Points], dict[PointId, Outcome]]
 class QdrantRecords:
     """Changes points as RecordKind says; of an existing one only the payload.
 
-    Content and surroundings are those of qdrant_content.py. A point that was put back has the same
+    Content and surroundings are those of content.py. A point that was put back has the same
     vectors to the last bit, also in a cosine collection: Qdrant leaves alone what has length 1. Of
     a cosine collection of 16-bit floats a last bit may differ.
     """

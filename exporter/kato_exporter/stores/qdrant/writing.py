@@ -2,7 +2,7 @@
 
 Each waits until it is carried out (`wait=true`), and goes through the leader of a cluster
 (`ordering=strong`). Qdrant has no transaction and no comparison with what is there, except for
-filters; see qdrant_records.py for what that means.
+filters; see records.py beside this for what that means.
 """
 
 import math
@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from kato_exporter.stores.deadline import Deadline
-from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.errors import NotChangeableError, QueryError, StoreError
 from kato_exporter.stores.http import Change, JsonApi, TooMuchError
 from kato_exporter.stores.json_values import at, count
 from kato_exporter.stores.qdrant.answers import collection_names
@@ -79,7 +79,8 @@ class QdrantWriting:
     def kept(self, collection: str, points: Sequence[PointId]) -> dict[PointId, KeptPoint]:
         """Read points as they are kept; those that are not there are lacking.
 
-        Raises QueryError where they are too large, or have what could not be written again.
+        Raises QueryError where they are too large together, and NotChangeableError where one is, or
+        has what could not be written again.
         """
         found: dict[PointId, KeptPoint] = {}
         for start in range(0, len(points), _AT_ONCE):
@@ -167,7 +168,7 @@ class QdrantWriting:
             rows = at(self._ask(collection, "", question), "result")
         except TooMuchError as error:
             if len(points) == 1:
-                raise QueryError(
+                raise NotChangeableError(
                     f"point {points[0]} is too large or too deep to be kept, so it is not changed"
                 ) from error
             half = len(points) // 2

@@ -19,6 +19,7 @@ _MOST_STEPS = 100
 _MOST_NAME_BYTES = 1024 * 1024
 _AT_ONCE = 100
 _NO_EXPIRY = -1
+_BUSY = "BUSY "
 _MOST_FIELDS = 200
 _LONGEST_FIELD = 300
 
@@ -194,12 +195,19 @@ class RedisKeys:
         return facts
 
     def _ask(self, *questions: tuple[str | bytes, ...]) -> list[Any]:
-        """Send commands in one round trip; a refusal is an answer too."""
+        """Send commands in one round trip; a refusal is an answer too.
+
+        Raises QueryError where the server says that it answers nothing at present.
+        """
         with redis_errors():
             pipeline = self._client.pipeline(transaction=False)
             for question in questions:
                 pipeline.execute_command(*question)  # type: ignore[no-untyped-call]
-            return pipeline.execute(raise_on_error=False)
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                if _answers_nothing(answer):
+                    raise answer
+            return answers
 
 
 class _Refused:
@@ -219,6 +227,13 @@ class _Refused:
             return answer
         self._reasons.setdefault(command, str(answer))
         return None
+
+
+def _answers_nothing(answer: object) -> bool:
+    """Tell whether a refusal is that of a busy script, or of a replica without its master."""
+    return isinstance(answer, redis.exceptions.MasterDownError) or (
+        isinstance(answer, redis.exceptions.ResponseError) and str(answer).startswith(_BUSY)
+    )
 
 
 def _word(answer: object) -> str | None:

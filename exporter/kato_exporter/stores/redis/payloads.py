@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kato_exporter.stores.errors import QueryError
+from kato_exporter.stores.errors import NotChangeableError, QueryError
 from kato_exporter.stores.redis.connection import RedisConnection
 from kato_exporter.stores.redis.conversation import (
     Command,
@@ -17,7 +17,9 @@ from kato_exporter.stores.redis.conversation import (
 )
 from kato_exporter.stores.redis.locators import key_label
 
-LARGEST_KEPT = 64 * 1024 * 1024
+_MEBIBYTE = 1024 * 1024
+
+LARGEST_KEPT = 64 * _MEBIBYTE
 """A key that takes more bytes of the server's memory is neither deleted nor changed."""
 
 MOST_KEPT_AT_ONCE = 4 * LARGEST_KEPT
@@ -62,13 +64,16 @@ def clock_ms(reply: Reply) -> int:
 
 
 def refuse_large(talk: Conversation, keys: Sequence[bytes]) -> None:
-    """Raise QueryError where keys take more memory than is kept of one, or of all together."""
+    """Raise QueryError where keys take more memory than is kept of all together.
+
+    NotChangeableError where one takes more than is kept of one.
+    """
     together = 0
     for key, reply in zip(keys, talk.ask([("MEMORY USAGE", key) for key in keys]), strict=True):
         memory = granted("MEMORY USAGE", reply) or 0
         together += memory
         if memory > LARGEST_KEPT:
-            raise QueryError(
+            raise NotChangeableError(
                 f"{key_label(key)} takes {_mebibytes(memory)} of memory: too large to be kept, "
                 f"and so to be changed here; at most {_mebibytes(LARGEST_KEPT)} are"
             )
@@ -197,7 +202,7 @@ _QUESTIONS: tuple[tuple[bytes, Callable[[bytes], Command]], ...] = (
 
 def _refuse_expiring(payload: bytes) -> None:
     if payload[0] in _EXPIRING_HASH_TYPES:
-        raise QueryError(
+        raise NotChangeableError(
             "fields of this hash expire by themselves, and one that is edited would stay for ever; "
             "edit it with redis-cli"
         )
@@ -215,4 +220,5 @@ def _pairs(reply: Any) -> dict[bytes, Any]:
 
 
 def _mebibytes(size: int) -> str:
-    return f"{size / 1024 / 1024:.0f} MiB"
+    """Spell a size, rounded up, so that what is above a limit is seen to be."""
+    return f"{-(-size // _MEBIBYTE):,} MiB"

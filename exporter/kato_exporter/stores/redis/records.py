@@ -53,7 +53,7 @@ class RedisKeyRecords:
         return f"/redis/key?name={quote(name_text(key), safe='')}"
 
     def read(self, locators: Sequence[bytes]) -> list[Snapshot | None]:
-        """Read keys (MEMORY USAGE, DUMP, PEXPIRETIME); QueryError where one is too large."""
+        """Read keys (MEMORY USAGE, DUMP, PEXPIRETIME); NotChangeableError for a large one."""
         keys = [self.locators.key(locator) for locator in locators]
         with conversation(self._connection) as talk:
             refuse_large(talk, keys)

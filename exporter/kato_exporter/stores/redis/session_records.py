@@ -111,7 +111,7 @@ class RedisSessionRecords:
         return f"/sessions/{quote(session_id_text(key_of(locator)), safe='')}"
 
     def read(self, locators: Sequence[bytes]) -> list[Snapshot | None]:
-        """Read sessions with what belongs to them; QueryError where one is too large."""
+        """Read sessions with what belongs to them; NotChangeableError where one is too large."""
         keys = [self._key(locator) for locator in locators]
         with conversation(self._connection) as talk:
             refuse_large(talk, keys)

@@ -87,6 +87,25 @@ class StreamSize:
     memory: int | None
 
 
+def _number(reply: object) -> int:
+    if not isinstance(reply, int):
+        raise TypeError(f"{reply!r} is no number")
+    return reply
+
+
+def _bytes(reply: object) -> bytes | None:
+    if not isinstance(reply, bytes | None):
+        raise TypeError(f"{reply!r} is no value")
+    return reply
+
+
+def _keys(reply: Sequence[object]) -> list[bytes]:
+    keys = [key for key in reply if isinstance(key, bytes)]
+    if len(keys) != len(reply):
+        raise TypeError("a key that is no text")
+    return keys
+
+
 def _is_refused(ask: Callable[[], object]) -> bool:
     with redis_errors():
         try:
@@ -164,7 +183,7 @@ class RedisStore:
             before = time.time()
             seconds, microseconds = self._client.time()
             after = time.time()
-        return seconds + microseconds / 1e6 - (before + after) / 2
+            return seconds + microseconds / 1e6 - (before + after) / 2
 
     def scan_sessions(self, cursor: int) -> ScanStep:
         """Take one step of a SCAN for keys that look like sessions.
@@ -176,8 +195,9 @@ class RedisStore:
             pipeline = self._client.pipeline(transaction=False)
             pipeline.scan(cursor, match=SESSION_KEY_MATCH, count=_SCAN_COUNT)
             pipeline.scan(cursor, match=SESSION_KEY_MATCH, count=_SCAN_COUNT, _type="string")
-            (following, keys), (_, strings) = pipeline.execute()
-        suspects = set(keys).difference(strings)
+            (following, found), (_, strings) = pipeline.execute()
+            keys = _keys(found)
+            suspects = set(keys).difference(strings)
         foreign = self.foreign_keys(list(suspects)) if suspects else set()
         return ScanStep(following, [key for key in keys if key not in foreign], foreign)
 
@@ -187,10 +207,8 @@ class RedisStore:
             pipeline = self._client.pipeline(transaction=False)
             for key in keys:
                 pipeline.type(key)
-            types = pipeline.execute()
-        return {
-            key for key, kind in zip(keys, types, strict=True) if kind not in (b"string", b"none")
-        }
+            types = zip(keys, pipeline.execute(), strict=True)
+            return {key for key, kind in types if kind not in (b"string", b"none")}
 
     def session_values(self, keys: Sequence[bytes]) -> Iterator[SessionValue]:
         """Read the records of session keys, those of at most LARGEST_RECORD bytes.
@@ -210,7 +228,7 @@ class RedisStore:
     def session_index_size(self) -> int | None:
         """Count the members of KATO 3's index of sessions, None where there is no such key."""
         with redis_errors():
-            return self._client.scard(SESSION_INDEX) or None
+            return _number(self._client.scard(SESSION_INDEX)) or None
 
     def scan_processor_streams(self, cursor: int) -> StreamStep:
         """Take one step of a SCAN for keys that are called as processors' streams are."""
@@ -218,7 +236,7 @@ class RedisStore:
             following, keys = self._client.scan(
                 cursor, match=PROCESSOR_STREAM_MATCH, count=_SCAN_COUNT
             )
-            return StreamStep(following, cast("list[bytes]", keys))
+            return StreamStep(following, _keys(keys))
 
     def stream_sizes(self, keys: Sequence[bytes]) -> dict[bytes, StreamSize | None]:
         """Measure streams; None for keys that hold something else, and nothing for keys gone.
@@ -238,8 +256,8 @@ class RedisStore:
                 "dict[str, str]",
                 self._client.config_get("notify-keyspace-events"),
             )
-        flags = reply.get("notify-keyspace-events", "")
-        return frozenset(flags.replace("A", _ALIAS_A))
+            flags = reply.get("notify-keyspace-events", "")
+            return frozenset(flags.replace("A", _ALIAS_A))
 
     def set_notification_flags(self, flags: frozenset[str]) -> None:
         """Turn on exactly these classes of keyspace events; QueryError where refused."""
@@ -298,7 +316,7 @@ class RedisStore:
         if small:
             with redis_errors():
                 found = cast("list[bytes | None]", self._client.mget(small))
-                values = dict(zip(small, found, strict=True))
+                values = dict(zip(small, map(_bytes, found), strict=True))
         for key, each in sizes.items():
             data = values.get(key)
             if data is not None or each.size > LARGEST_RECORD:
@@ -426,5 +444,7 @@ class SessionEventFeed:
     def _event(self, message: dict[str, Any]) -> SessionEvent | None:
         if message["type"] != "message":
             return None
-        event = message["channel"].removeprefix(self._prefix).decode()
-        return SessionEvent(event, message["data"])
+        with redis_errors():
+            [key] = _keys([message["data"]])
+            event = message["channel"].removeprefix(self._prefix).decode(errors="replace")
+            return SessionEvent(event, key)
