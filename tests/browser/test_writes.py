@@ -2,9 +2,10 @@
 
 import json
 import re
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -14,6 +15,10 @@ from playwright.sync_api import Locator, expect
 from qdrant_client.models import Distance, PointStruct, VectorParams
 from redis import Redis
 
+from kato_exporter.browser.records.journal import FILE_NAME
+from kato_exporter.browser.records.plans import (
+    PLAN_SECONDS,
+)
 from kato_exporter.demo.shapes import DEFAULT_TTL, session_id, session_key, session_record
 from kato_exporter.kato.sessions import SESSION_INDEX
 from kato_exporter.kato.vectors import VECTOR_NAME, point_of_symbol
@@ -238,6 +243,8 @@ def test_two_people_edit(site: Site, stores: Stores, records: Records, name: str
         check(reader)
         expect(reader.page.locator(".diff")).to_be_visible()
         changes = said(reader, "removed"), said(reader, "added")
+        expect(reader.page.locator(".diff code").first).to_have_css("white-space", "pre-wrap")
+        expect(reader.page.locator(".diff .sign").first).to_have_css("overflow-wrap", "normal")
         assert changes[0] != changes[1]
         fits(reader)
         assert before == case.truth(stores)
@@ -287,7 +294,7 @@ def small(stores: Stores) -> Iterator[None]:
         PointStruct(
             id=point_of_symbol(symbol),
             vector=[1.0, 0.0, 0.0, float(n)],
-            payload={VECTOR_NAME: symbol},
+            payload={VECTOR_NAME: symbol, "camera": "left" if n % 2 else "right"},
         )
         for n, symbol in enumerate(VECTOR_SYMBOLS)
     ]
@@ -387,6 +394,151 @@ def test_all_that_a_search_finds_is_deleted(
     assert 0 == stores.redis.exists(*scratch)
     assert others == stores.redis.dbsize()
     undo(editor)
+    assert before == store_truth.keys(stores.redis, scratch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A search: its page, what is typed and chosen in its form, and what it finds."""
+
+    page: str
+    typed: dict[str, str]
+    chosen: dict[str, str]
+    button: str
+    kind: str
+    found: int
+    truth: Callable[[], object]
+
+
+@pytest.fixture
+def searches(stores: Stores, sessions: list[str], small: None) -> dict[str, Search]:
+    """Give a search for each kind of record but keys."""
+    del small
+    number = stores.mongo[SMALL_KB]["patterns_kb"].count_documents({"frequency": {"$gte": 4}})
+    return {
+        "sessions": Search(
+            page="/sessions",
+            typed={"Node contains": NODE},
+            chosen={},
+            button="Search",
+            kind="session",
+            found=4,
+            truth=lambda: kept(stores.redis, sessions),
+        ),
+        "patterns": Search(
+            page=f"/kb/{SMALL_KB}/patterns",
+            typed={"Frequency from": "4"},
+            chosen={"Sorted by": "length"},
+            button="Search",
+            kind="pattern",
+            found=number,
+            truth=lambda: small_truth(stores),
+        ),
+        "documents": Search(
+            page=f"/kb/{KB}/collections/{ODD}",
+            typed={"Field": "n", "Value": "100"},
+            chosen={"Comparison": "at_least"},
+            button="Search",
+            kind="document",
+            found=20,
+            truth=lambda: store_truth.database(stores.mongo, KB),
+        ),
+        "points": Search(
+            page=f"/qdrant/{SMALL_VECTORS}",
+            typed={"Payload field": "camera", "Value": "left"},
+            chosen={"Type": "keyword"},
+            button="Filter",
+            kind="point",
+            found=10,
+            truth=lambda: small_truth(stores),
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", ["sessions", "patterns", "documents", "points"])
+def test_all_that_a_search_of_any_kind_finds_is_deleted(
+    editor: Reader, searches: dict[str, Search], name: str
+) -> None:
+    """From the form of the search to the undo; nothing is found any more in between."""
+    search = searches[name]
+    before = search.truth()
+    page = editor.open(search.page)
+    assert 0 == page.get_by_role("button", name=DELETE_ALL).count(), "nothing was searched for"
+    for label, text in search.typed.items():
+        page.get_by_label(label, exact=True).fill(text)
+    for label, text in search.chosen.items():
+        page.get_by_label(label, exact=True).select_option(text)
+    page.get_by_role("button", name=search.button, exact=True).click()
+    page.wait_for_url("**?*")
+    searched = page.url
+    preview(editor, DELETE_ALL)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(
+        f"Delete {search.found} records of kind {search.kind}"
+    )
+    assert before == search.truth()
+    confirm(editor)
+    expect(count(editor, "done")).to_have_text(str(search.found))
+    assert before != search.truth()
+    path = operation(editor)
+    editor.open(searched)
+    expect(page.locator("tbody tr")).to_have_count(0)
+    editor.open(path)
+    undo(editor)
+    assert before == search.truth()
+
+
+@contextmanager
+def without_the_right_to_delete(redis: Redis) -> Iterator[None]:
+    """Take it from the browser's account for a while."""
+    account = "ACL", "SETUSER", "default"
+    redis.execute_command(*account, "-unlink")  # type: ignore[no-untyped-call]
+    yield
+    redis.execute_command(*account, "+unlink")  # type: ignore[no-untyped-call]
+
+
+def test_an_operation_that_was_interrupted(
+    site: Site, editor: Reader, stores: Stores, scratch: list[str]
+) -> None:
+    """It says why, and can be given up, or gone on with; nothing is lost, and there is an end."""
+    before = store_truth.keys(stores.redis, scratch)
+    main = editor.page.get_by_role("main")
+    for button in ("Give up", "Go on"):
+        editor.open("/redis/keys?match=scratch:")
+        path = preview(editor, DELETE_ALL)
+        with without_the_right_to_delete(stores.redis):
+            main.get_by_role("button", name="Delete 30 records").click()
+            expect(main.get_by_text(re.compile("^Interrupted: UNLINK is refused"))).to_be_visible()
+        if button == "Go on":
+            assert_fits(editor)
+        assert before == store_truth.keys(stores.redis, scratch)
+        main.get_by_role("button", name=re.compile(f"^{button}")).click()
+        expect(main.get_by_text(re.compile("^Interrupted"))).to_have_count(0)
+        told = site.client.get(path, params={"format": "json"}).json()
+        assert "done" == told["operation"]["state"]
+        if button == "Go on":
+            assert path == operation(editor)
+            assert 0 == stores.redis.exists(*scratch)
+            undo(editor)
+        assert before == store_truth.keys(stores.redis, scratch)
+
+
+def test_a_preview_that_has_expired(
+    site: Site, editor: Reader, stores: Stores, scratch: list[str]
+) -> None:
+    """It is refused when it is confirmed, then forgotten; nothing was done."""
+    before = store_truth.keys(stores.redis, scratch)
+    page = editor.open("/redis/key?" + urlencode({"name": scratch[3]}))
+    path = preview(editor, "Delete…")
+    with closing(sqlite3.connect(site.data / FILE_NAME, timeout=10)) as journal, journal:
+        journal.execute(
+            "UPDATE operations SET planned_at = planned_at - ? WHERE id = ?",
+            [PLAN_SECONDS + 1, path.rpartition("/")[2]],
+        )
+    page.get_by_role("main").get_by_role("button", name="Delete it").click()
+    expect(page.get_by_text("The confirmation came too late; look at it again.")).to_be_visible()
+    editor.expect_status(HTTPStatus.CONFLICT)
+    editor.open(path, status=HTTPStatus.NOT_FOUND)
+    expect(page.get_by_text("A preview is forgotten after 15 minutes")).to_be_visible()
     assert before == store_truth.keys(stores.redis, scratch)
 
 

@@ -4,6 +4,7 @@ Each time: every record is in the store or in the trash, byte for byte; the audi
 says what became of each; and it can be gone on with, or undone.
 """
 
+import json
 import os
 import random
 import re
@@ -23,35 +24,59 @@ import httpx
 import pytest
 from bson import Int64, encode
 from pymongo import MongoClient
+from qdrant_client import QdrantClient
+from qdrant_client.models import Distance, PointStruct, VectorParams
 from redis import Redis
 
 from kato_exporter.browser.records.audit import verify
 from kato_exporter.browser.records.journal import FILE_NAME
 from kato_exporter.browser.records.pages import locator_text
-from kato_exporter.demo.servers import start_mongod, start_valkey
-from kato_exporter.demo.shapes import Document
-from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue
+from kato_exporter.demo.qdrant_stub import qdrant_stub
+from kato_exporter.demo.servers import LOOPBACK, start_mongod, start_valkey
+from kato_exporter.demo.shapes import (
+    DEFAULT_TTL,
+    Document,
+    session_id,
+    session_key,
+    session_record,
+)
+from kato_exporter.demo.stub_server import serving
+from kato_exporter.kato.knowledge import METADATA, PATTERNS, SYMBOLS
+from kato_exporter.kato.session_documents import KEY_PREFIX, node_pointer_key
+from kato_exporter.kato.sessions import SESSION_INDEX
+from kato_exporter.stores.mongodb.learnings import TOTALS
 from kato_exporter.stores.mongodb.places import Place
+from kato_exporter.stores.qdrant.content import Place as QdrantPlace
+from kato_exporter.stores.qdrant.content import canonical
 from support.browsing import EDITOR, PASSWORD, RunningBrowser, browsing
+from support.bson_values import value_of
 from support.fault_proxy import FaultProxy
 from support.servers import started
 from support.waiting import eventually
 
 FULL = bool(os.environ.get("KATO_TEST_FULL"))
-MANY = 10_000
 SOME = 350
+BATCH = 100
 LATEST = 4_102_444_800_000
 """When the keys expire, in epoch ms: in 2100."""
+
+BORN = 1_790_000_000.0
 
 Kept = dict[bytes, bytes]
 """The content of records by their locators."""
 
 
 class Subject(Protocol):
-    """Records of one kind in a store."""
+    """Records of one kind in a store.
+
+    `many` of them take a while to delete. `begun` is how many may be gone when the store dies
+    after the first has gone.
+    """
 
     kind: str
     settings: dict[str, str]
+    many: int
+    begun: range
 
     def fill(self, number: int) -> None:
         """Write so many records."""
@@ -63,10 +88,21 @@ class Subject(Protocol):
         """Give what is kept of each record besides its content."""
 
 
+def dumps(client: Redis, match: str) -> Kept:
+    """Give what DUMP tells of keys."""
+    names: Any = sorted(client.keys(match))
+    pipe = client.pipeline(transaction=False)
+    for name in names:
+        pipe.dump(name)
+    return {b"0:" + name: dump for name, dump in zip(names, pipe.execute(), strict=True)}
+
+
 class Keys:
     """Redis keys on a Valkey, each with an expiry."""
 
     kind = "Redis key"
+    many = 10_000
+    begun = range(BATCH, BATCH + 1)
 
     def __init__(self, url: str) -> None:
         self.settings = {"KATO_REDIS_URL": url}
@@ -81,11 +117,7 @@ class Keys:
 
     def present(self) -> Kept:
         """Give all keys with what DUMP tells of them."""
-        names: Any = sorted(self.client.keys())
-        pipe = self.client.pipeline(transaction=False)
-        for name in names:
-            pipe.dump(name)
-        return {b"0:" + name: dump for name, dump in zip(names, pipe.execute(), strict=True)}
+        return dumps(self.client, "*")
 
     def beside(self) -> object:
         """Give when each expires, in epoch ms."""
@@ -100,6 +132,8 @@ class Documents:
     """Documents of a knowledge base on a MongoDB."""
 
     kind = "document"
+    many = 10_000
+    begun = range(BATCH, BATCH + 1)
 
     def __init__(self, url: str) -> None:
         self.settings = {"KATO_MONGO_URL": url}
@@ -121,25 +155,162 @@ class Documents:
     def beside(self) -> object:
         """Give nothing: a document is all there is of it."""
 
-    def _locator(self, identity: int) -> bytes:
-        data = identity.to_bytes(8, "little")
-        return Place("faults_kato", "predictions_kb", BsonValue(BsonType.LONG, data)).locator
+    def _locator(self, identity: Int64) -> bytes:
+        return Place("faults_kato", "predictions_kb", value_of(identity)).locator
 
 
-@pytest.fixture(params=["keys", "documents"])
+class Sessions:
+    """KATO 3's sessions on a Valkey, with their index; a third has a pointer of its node."""
+
+    kind = "session"
+    many = 5_000
+    begun = range(BATCH, BATCH + 1)
+
+    def __init__(self, url: str) -> None:
+        self.settings = {"KATO_REDIS_URL": url}
+        self.client = Redis.from_url(url)
+
+    def fill(self, number: int) -> None:
+        """Write them."""
+        pipe = self.client.pipeline(transaction=False)
+        for each in range(number):
+            identity, node = session_id(f"{each:032x}", BORN), f"node {each}"
+            record = session_record(identity, node, born=BORN, ttl=DEFAULT_TTL, metadata={})
+            pipe.set(session_key(identity), json.dumps(record), pxat=LATEST + each)
+            pipe.sadd(SESSION_INDEX, identity)
+            if each % 3 == 0:
+                pipe.set(node_pointer_key(node), identity, pxat=LATEST)
+        pipe.execute()
+
+    def present(self) -> Kept:
+        """Give all sessions with what DUMP tells of their keys."""
+        return dumps(self.client, f"{KEY_PREFIX}session-*")
+
+    def beside(self) -> object:
+        """Give the index, the pointers, and when each key expires, in epoch ms."""
+        keys: Any = sorted(set(self.client.keys()) - {SESSION_INDEX.encode()})
+        expiries = {key: self.client.pexpiretime(key) for key in keys}
+        pointers = {key: self.client.get(key) for key in keys if key.endswith(b":active")}
+        return expiries, pointers, self.client.smembers(SESSION_INDEX)
+
+
+class Patterns:
+    """Patterns of a knowledge base on a MongoDB, with KATO's counts of them."""
+
+    kind = "pattern"
+    many = 1_000
+    begun = range(1, BATCH + 1)
+
+    def __init__(self, url: str) -> None:
+        self.settings = {"KATO_MONGO_URL": url}
+        self.client: MongoClient[Document] = MongoClient(url)
+        self._database = self.client["faults_kato"]
+
+    def fill(self, number: int) -> None:
+        """Learn them, each one to five times."""
+        counted: Counter[str] = Counter()
+        totals: Counter[str] = Counter()
+        patterns = []
+        for each in range(number):
+            symbols, times = [f"s{each % 7}", f"t{each % 11}"], 1 + each % 5
+            counted.update(dict.fromkeys(symbols, times))
+            totals.update(dict(zip(TOTALS, (times, 2 * times, 2 * times), strict=True)))
+            patterns.append(
+                {
+                    "_id": Int64(each),
+                    "name": f"{each:040x}",
+                    "pattern_data": [[symbol] for symbol in symbols],
+                    "length": 2,
+                    "frequency": times,
+                }
+            )
+        self._database[PATTERNS].insert_many(patterns)
+        self._database[SYMBOLS].insert_many(
+            [
+                {"name": name, "frequency": times, "pattern_member_frequency": times}
+                for name, times in counted.items()
+            ]
+        )
+        self._database[METADATA].insert_one({"class": "totals", **totals})
+
+    def present(self) -> Kept:
+        """Give all patterns as BSON."""
+        return {
+            Place(
+                "faults_kato", PATTERNS, value_of(document["_id"]), document["name"]
+            ).locator: encode(document)
+            for document in self._database[PATTERNS].find()
+        }
+
+    def beside(self) -> object:
+        """Give KATO's totals, and its counts of symbols."""
+        return [list(self._database[name].find().sort("_id")) for name in (METADATA, SYMBOLS)]
+
+
+class Points:
+    """Points on a stub of Qdrant, which is no Qdrant; it compares by a dot product."""
+
+    kind = "point"
+    many = 2_000
+    begun = range(BATCH, BATCH + 1)
+
+    def __init__(self, url: str, client: QdrantClient) -> None:
+        self.settings = {"KATO_QDRANT_URL": url}
+        self.client = client
+        client.create_collection("vectors", VectorParams(size=2, distance=Distance.DOT))
+
+    def fill(self, number: int) -> None:
+        """Write them."""
+        points = [
+            PointStruct(id=each, vector=[1.0, float(each)], payload={"frame": each})
+            for each in range(number)
+        ]
+        self.client.upsert("vectors", points)
+
+    def present(self) -> Kept:
+        """Give all points in their one spelling."""
+        points, _ = self.client.scroll("vectors", limit=10_000, with_vectors=True)
+        return {
+            QdrantPlace("vectors", int(point.id)).locator: canonical(
+                {"id": point.id, "payload": point.payload, "vector": point.vector}
+            )
+            for point in points
+        }
+
+    def beside(self) -> object:
+        """Give nothing: a point is all there is of it."""
+
+
+ALWAYS = ("keys", "documents")
+ALL = (*ALWAYS, "sessions", "patterns", "points")
+KINDS = ALL if FULL else ALWAYS
+DEATHS = [
+    (kind, moment, button)
+    for kind in ALL
+    for moment in ("before the delete", "after the delete")
+    for button in ("resume", "restore")
+    if kind in KINDS or (moment, button) == ("after the delete", "resume")
+]
+
+
+@pytest.fixture
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    """Give records of each kind in turn, on a server of its own."""
+    """Give records of a kind, on a server of its own."""
     with ExitStack() as stack:
-        if request.param == "keys":
+        if request.param in ("keys", "sessions"):
             valkey = stack.enter_context(started(lambda: start_valkey(tmp_path / "valkey")))
-            keys = Keys(valkey.url)
-            stack.enter_context(closing(keys.client))
-            yield keys
+            of_redis = (Keys if request.param == "keys" else Sessions)(valkey.url)
+            stack.enter_context(closing(of_redis.client))
+            yield of_redis
+        elif request.param == "points":
+            client = stack.enter_context(closing(QdrantClient(":memory:")))
+            port = stack.enter_context(serving(qdrant_stub(client)))
+            yield Points(f"http://{LOOPBACK}:{port}", client)
         else:
             mongod = stack.enter_context(started(lambda: start_mongod(tmp_path / "mongodb")))
-            documents = Documents(mongod.url)
-            stack.enter_context(closing(documents.client))
-            yield documents
+            of_mongo = (Documents if request.param == "documents" else Patterns)(mongod.url)
+            stack.enter_context(closing(of_mongo.client))
+            yield of_mongo
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +407,10 @@ def assert_nothing_lost(ledger: Ledger, subject: Subject, at_first: Kept) -> Non
 
 
 def browser_on(directory: Path, subject: Subject) -> RunningBrowser:
-    """Start a browser that may write."""
+    """Start a browser that may write, and has patience with a store on a slow machine."""
     return RunningBrowser(
         directory,
+        KATO_BROWSER_QUERY_TIMEOUT="60",
         KATO_BROWSER_WRITABLE="true",
         KATO_BROWSER_DATA_DIR=str(directory / "data"),
         **subject.settings,
@@ -310,11 +482,13 @@ class Siege:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("subject", KINDS, indirect=True)
 def test_a_browser_that_is_killed_again_and_again_loses_nothing(
     subject: Subject, tmp_path: Path
 ) -> None:
     """At moments of a bulk delete and of its undo, which are gone on with each time."""
-    subject.fill(MANY)
+    many = subject.many
+    subject.fill(many)
     at_first, beside = subject.present(), subject.beside()
     siege = Siege(tmp_path, subject, seed=11)
     with siege.browser() as editor:
@@ -323,12 +497,12 @@ def test_a_browser_that_is_killed_again_and_again_loses_nothing(
         (
             "delete",
             lambda editor: editor.confirm(planned),
-            range(0, MANY, 1_250 if FULL else 5_000),
+            range(0, many, many // (8 if FULL else 2)),
         ),
         (
             "restore",
             lambda editor: editor.press(planned, "restore"),
-            range(0, MANY, 2_500 if FULL else 5_000),
+            range(0, many, many // (4 if FULL else 2)),
         ),
     ]
     for action, press, points in buttons:
@@ -341,7 +515,7 @@ def test_a_browser_that_is_killed_again_and_again_loses_nothing(
         with siege.browser() as editor:
             press(editor)
             ended = editor.ended(path)
-            assert ("done", {"done": MANY}) == (ended["state"], ended["states"])
+            assert ("done", {"done": many}) == (ended["state"], ended["states"])
         assert (at_first if action == "restore" else {}) == subject.present()
     assert beside == subject.beside()
     assert_nothing_lost(siege.ledger, subject, at_first)
@@ -358,8 +532,7 @@ def proxy_before(subject: Subject) -> Iterator[FaultProxy]:
         yield proxy
 
 
-@pytest.mark.parametrize("moment", ["before the delete", "after the delete"])
-@pytest.mark.parametrize("button", ["resume", "restore"])
+@pytest.mark.parametrize(("subject", "moment", "button"), DEATHS, indirect=["subject"])
 def test_a_store_that_dies_around_a_delete_loses_nothing(
     subject: Subject, tmp_path: Path, moment: str, button: str
 ) -> None:
@@ -394,9 +567,9 @@ def test_a_store_that_dies_around_a_delete_loses_nothing(
         stands = editor.ended(operation)
         proxy.refuse()
         assert "interrupted" == stands["state"], stands
-        assert {"kept": 100, "planned": SOME - 100} == stands["states"]
-        left = len(subject.present())
-        assert (SOME if moment == "before the delete" else SOME - 100) == left
+        assert {"kept": BATCH, "planned": SOME - BATCH} == stands["states"]
+        gone = SOME - len(subject.present())
+        assert gone in ([0] if moment == "before the delete" else subject.begun)
         assert_nothing_lost(ledger, subject, at_first)
         proxy.heal()
         after = editor.press(operation, button)
@@ -411,11 +584,12 @@ def test_a_store_that_dies_around_a_delete_loses_nothing(
         assert_nothing_lost(ledger, subject, at_first)
 
 
+@pytest.mark.parametrize("subject", KINDS, indirect=True)
 def test_a_browser_that_is_told_to_end_in_the_middle_ends_in_order(
     subject: Subject, tmp_path: Path
 ) -> None:
     """After the batch under way; what is left is gone on with."""
-    subject.fill(MANY)
+    subject.fill(subject.many)
     at_first = subject.present()
     ledger = Ledger(tmp_path / "data")
     with proxy_before(subject) as proxy:
@@ -440,12 +614,12 @@ def test_a_browser_that_is_told_to_end_in_the_middle_ends_in_order(
 def _assert_interrupted_and_go_on(siege: Siege, subject: Subject, at_first: Kept) -> None:
     assert 0 == siege.ledger.count("state = 'kept'")
     assert [("interrupted",)] == siege.ledger.rows("SELECT state FROM operations")
-    assert 0 < len(subject.present()) < MANY
+    assert 0 < len(subject.present()) < subject.many
     assert_nothing_lost(siege.ledger, subject, at_first)
     with siege.browser() as editor:
         operation = siege.path("delete")
         editor.press(operation, "resume")
-        assert {"done": MANY} == editor.ended(operation)["states"]
+        assert {"done": subject.many} == editor.ended(operation)["states"]
     assert {} == subject.present()
 
 

@@ -124,9 +124,13 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A record browser that serves and writes: to a client, and to readers, who may be editors."""
+    """A record browser that serves and writes: to a client, and to readers, who may be editors.
+
+    `data` is the directory of its trash and its audit log.
+    """
 
     url: str
+    data: Path
     client: httpx.Client
     chromium: Browser
     signed_in: StorageState
@@ -192,11 +196,12 @@ def running_stores(directory: Path) -> Iterator[Stores]:
 @contextmanager
 def running_site(directory: Path, chromium: Browser, settings: dict[str, str]) -> Iterator[Site]:
     """Run a record browser that writes, and sign an editor in."""
+    data = directory / "kept"
     settings = {
         "KATO_GRAFANA_URL": GRAFANA,
         "KATO_BROWSER_PAGE_ROWS": "25",
         "KATO_BROWSER_WRITABLE": "true",
-        "KATO_BROWSER_DATA_DIR": str(directory / "kept"),
+        "KATO_BROWSER_DATA_DIR": str(data),
         **settings,
     }
     with (
@@ -209,7 +214,7 @@ def running_site(directory: Path, chromium: Browser, settings: dict[str, str]) -
             sign_in(reader, name=EDITOR)
             reader.assert_content()
             signed_in = reader.context.storage_state()
-        yield Site(browser.url, client, chromium, signed_in, url_map())
+        yield Site(browser.url, data, client, chromium, signed_in, url_map())
 
 
 def url_map() -> Map:

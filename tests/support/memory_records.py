@@ -8,11 +8,14 @@ from functools import cache
 from pathlib import Path
 
 from kato_exporter.browser.records.journal import FILE_NAME, Journal
-from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.errors import NotChangeableError, QueryError, StoreError
 from kato_exporter.stores.records import Outcome, Snapshot
 
 REFUSED_CONTENT = b"refused"
 """The content of a record that the store neither deletes nor takes."""
+
+HUGE_CONTENT = b"huge"
+"""The content of a record that is too large to be kept."""
 
 
 class DiedError(BaseException):
@@ -130,6 +133,8 @@ class MemoryRecords:
     def read(self, locators: Sequence[bytes]) -> list[Snapshot | None]:
         """Read records."""
         self.faults.pass_step(store=True)
+        if any(self.records.get(locator) == HUGE_CONTENT for locator in locators):
+            raise NotChangeableError("this is too large to be kept")
         return [
             Snapshot(locator, self.records[locator]) if locator in self.records else None
             for locator in locators

@@ -12,10 +12,12 @@ from kato_exporter.browser.access.accounts import Accounts, refuse_open_door
 from kato_exporter.browser.access.sign_in import SignInRules, protect
 from kato_exporter.browser.access.trusted_proxy import TrustedProxies
 from kato_exporter.browser.app import Place, create_app
+from kato_exporter.browser.failures import name_in_failures
 from kato_exporter.browser.home import Figure, Subject, home_pages
 from kato_exporter.browser.knowledge.document_records import mongodb_records
 from kato_exporter.browser.knowledge.documents import documents_pages
-from kato_exporter.browser.knowledge.edit import mongodb_edit_pages
+from kato_exporter.browser.knowledge.edit import knowledge_edit_pages
+from kato_exporter.browser.knowledge.found import knowledge_found_pages
 from kato_exporter.browser.knowledge.pages import knowledge_pages
 from kato_exporter.browser.knowledge.patterns import patterns_pages
 from kato_exporter.browser.metrics import BrowserMetrics
@@ -64,12 +66,13 @@ class Pages(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What the browser has of one store, or in its stead where it is not configured.
+    """What the browser has of the store of this name, or in its stead where it is not configured.
 
     `kinds` and `containers` are what can be changed there; `of_containers` are kinds of records
     that only go and come with what holds them.
     """
 
+    name: str
     pages: tuple[Pages, ...]
     places: tuple[Place, ...] = ()
     subjects: tuple[Subject, ...] = ()
@@ -127,7 +130,7 @@ def assemble(settings: BrowserSettings, accounts: Accounts, *, tls: bool) -> Bro
     app = create_app(
         [
             home_pages(subjects, patience=settings.store_timeout),
-            *(make(desk) for part in parts for make in part.pages),
+            *(name_in_failures(make(desk), part.name) for part in parts for make in part.pages),
             *(_records_pages(writing, settings.browser_page_rows)),
         ],
         [
@@ -209,6 +212,7 @@ def _redis(settings: BrowserSettings) -> Part:
     key_records = RedisKeyRecords(connection)
     rows = settings.browser_page_rows
     return Part(
+        name="Redis",
         pages=(
             lambda _: sessions_pages(sessions, page_rows=rows),
             lambda _: redis_pages(keys, page_rows=rows),
@@ -251,14 +255,17 @@ def _mongodb(settings: BrowserSettings) -> Part:
         name=_NAME,
     )
     knowledge, patterns = MongoKnowledge(connection), MongoPatterns(connection)
+    documents = MongoDocuments(connection)
     records = mongodb_records(connection)
     rows = settings.browser_page_rows
     return Part(
+        name="MongoDB",
         pages=(
             lambda _: knowledge_pages(knowledge, patterns, page_rows=rows),
             lambda _: patterns_pages(patterns, knowledge, page_rows=rows),
-            lambda _: documents_pages(MongoDocuments(connection), page_rows=rows),
-            lambda desk: mongodb_edit_pages(records.documents, records.patterns, desk),
+            lambda _: documents_pages(documents, page_rows=rows),
+            lambda desk: knowledge_edit_pages(records.documents, records.patterns, desk),
+            lambda desk: knowledge_found_pages(patterns, documents, desk),
         ),
         kinds=(records.documents, records.patterns),
         containers={"knowledge base": records.knowledge_base},
@@ -305,6 +312,7 @@ def _qdrant(settings: BrowserSettings) -> Part:
     )
     points = QdrantRecords(writing)
     return Part(
+        name="Qdrant",
         pages=(
             lambda _: qdrant_pages(store, page_rows=settings.browser_page_rows),
             lambda desk: qdrant_edit_pages(points, desk),
@@ -350,4 +358,4 @@ def _absent(title: str, setting: str, *paths: str) -> Part:
     for path in paths:
         pages.add_url_rule(path, view_func=absent)
         pages.add_url_rule(f"{path}/<path:below>", view_func=absent)
-    return Part(pages=(lambda _: pages,))
+    return Part(name=title, pages=(lambda _: pages,))

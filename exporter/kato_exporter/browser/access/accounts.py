@@ -123,8 +123,8 @@ def parse_accounts(file: Path, content: bytes) -> dict[str, Account]:
     """Read the text of an accounts file, by name; raise AccountsError where it is not right."""
     try:
         tables = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "no UTF-8"
+    except (ValueError, RecursionError) as error:
+        reason = "no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise AccountsError(f"{file}: is not TOML: {reason}") from error
     if not tables:
         raise AccountsError(f"{file}: has no account; {_advice('NAME')}")

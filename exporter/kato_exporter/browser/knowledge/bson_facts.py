@@ -8,7 +8,7 @@ import bson
 from bson import json_util
 
 from kato_exporter.browser.knowledge.document_paths import document_path
-from kato_exporter.stores.mongodb.bson_elements import elements
+from kato_exporter.stores.mongodb.bson_elements import BsonValue, elements
 
 
 def bson_facts(value: Any) -> Any:
@@ -27,5 +27,10 @@ def bson_facts(value: Any) -> Any:
 
 def document_url(kb: str, collection: str, identity: Any) -> str | None:
     """Give the path of a document's page; None where its `_id` is too long for one."""
-    [(_, value)] = elements(bson.encode({"_id": identity}))
-    return document_path(kb, collection, value)
+    return document_path(kb, collection, bson_value(identity))
+
+
+def bson_value(value: Any) -> BsonValue:
+    """Give a decoded value as BSON has it."""
+    [(_, encoded)] = elements(bson.encode({"": value}))
+    return encoded

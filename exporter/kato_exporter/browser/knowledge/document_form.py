@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from kato_exporter.browser.knowledge.bson_text import document_text
 from kato_exporter.browser.knowledge.extended_json import read
-from kato_exporter.browser.knowledge.form_faults import FormFaultsError
+from kato_exporter.browser.records.form_faults import FormFaultsError, NotEditableError
 from kato_exporter.stores.mongodb.bson_elements import BsonType, BsonValue, elements, field_of
 from kato_exporter.stores.mongodb.bson_parts import code_parts
 
@@ -15,10 +15,6 @@ LARGEST_EDITED = 512 * 1024
 _FIELD = "text"
 _LONGEST = 4 * LARGEST_EDITED
 _NESTED = frozenset({BsonType.OBJECT, BsonType.ARRAY})
-
-
-class NotEditableError(ValueError):
-    """A document that no text tells exactly; says why."""
 
 
 def document_texts(content: bytes) -> Mapping[str, str]:

@@ -42,7 +42,7 @@ def documents_pages(documents: MongoDocuments, *, page_rows: int) -> Blueprint:
 
     @pages.get("/kb/<kb>/collections/<collection>")
     def listing(kb: str, collection: str) -> Response:
-        name = _existing(documents, kb, collection)
+        name = existing_collection(documents, kb, collection)
         query, condition = query_arguments()
         position = _position()
         try:
@@ -77,7 +77,7 @@ def documents_pages(documents: MongoDocuments, *, page_rows: int) -> Blueprint:
 
     @pages.get("/kb/<kb>/collections/<collection>/<text>")
     def document(kb: str, collection: str, text: str) -> Response:
-        name = _existing(documents, kb, collection)
+        name = existing_collection(documents, kb, collection)
         try:
             identity = id_of(text)
         except ValueError as error:
@@ -91,7 +91,7 @@ def documents_pages(documents: MongoDocuments, *, page_rows: int) -> Blueprint:
     return pages
 
 
-def _existing(documents: MongoDocuments, kb: str, text: str) -> str:
+def existing_collection(documents: MongoDocuments, kb: str, text: str) -> str:
     """Give the name of a collection that may be shown, else end with a 404 that says why."""
     name, shown = collection_name(text), collection_name(text)[:_LONGEST_SHOWN]
     types = documents.collections(kb)

@@ -14,6 +14,7 @@ from kato_exporter.browser.knowledge.document_paths import collection_path
 from kato_exporter.browser.knowledge.pattern_rows import row_facts
 from kato_exporter.browser.links import this_page
 from kato_exporter.kato.knowledge import METADATA, PATTERNS, PREDICTIONS, SYMBOLS
+from kato_exporter.kato.vectors import collection_of_knowledge_base
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError
 from kato_exporter.stores.knowledge import KnowledgeReader, KnowledgeSize
@@ -99,7 +100,7 @@ def knowledge_pages(
                 for name, count in counts.items()
             ],
             "top_patterns": None if top is None else [row_facts(kb, row) for row in top.rows],
-            "vectors": f"vectors_{kb}",
+            "vectors": collection_of_knowledge_base(kb),
             "notices": notices,
         }
         return answer("knowledge/knowledge_base.html", facts)

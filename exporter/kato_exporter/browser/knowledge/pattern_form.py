@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from kato_exporter.browser.knowledge.bson_text import plain_text
 from kato_exporter.browser.knowledge.document_form import parsed
-from kato_exporter.browser.knowledge.form_faults import FormFaultsError
+from kato_exporter.browser.records.form_faults import FormFaultsError
 from kato_exporter.stores.mongodb.bson_elements import (
     BsonType,
     BsonValue,

@@ -15,6 +15,7 @@ from kato_exporter.browser.arguments import (
 )
 from kato_exporter.browser.exports import Export, Row
 from kato_exporter.browser.keys import encode_key
+from kato_exporter.browser.knowledge.locators import install_locators
 from kato_exporter.browser.knowledge.pages import require_knowledge_base
 from kato_exporter.browser.knowledge.pattern_facts import pattern_facts, symbol_facts
 from kato_exporter.browser.knowledge.pattern_rows import COLUMNS, row_facts
@@ -53,12 +54,12 @@ def patterns_pages(
     """
     pages = Blueprint("patterns", __name__)
     install_symbol_links(pages)
+    install_locators(pages)
 
     @pages.get("/kb/<kb>/patterns")
     def listing(kb: str) -> Response:
         require_knowledge_base(patterns, kb)
-        order = cast("Order", choice_argument("sort", ORDERS, default="frequency"))
-        wanted = _wanted()
+        order, wanted = order_argument(), filter_arguments()
         start = key_argument("after")
 
         def ask(begin: Key | None, limit: int) -> PatternPage:
@@ -106,7 +107,13 @@ def patterns_pages(
     return pages
 
 
-def _wanted() -> PatternFilter:
+def order_argument() -> Order:
+    """Give the order that is asked for."""
+    return cast("Order", choice_argument("sort", ORDERS, default="frequency"))
+
+
+def filter_arguments() -> PatternFilter:
+    """Give which patterns are asked for; 400 where that makes no sense."""
     prefix = text_argument("prefix").removeprefix(PATTERN_SYMBOL).lower()
     if not _HEX_DIGITS.issuperset(prefix):
         refuse("prefix", prefix, "give hex digits, 0 to 9 and a to f, of which names are made")

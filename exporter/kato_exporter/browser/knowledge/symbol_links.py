@@ -6,6 +6,7 @@ from flask import Blueprint
 
 from kato_exporter.browser.knowledge.pattern_rows import pattern_url
 from kato_exporter.kato.patterns import pattern_of, vector_of
+from kato_exporter.kato.vectors import collection_of_knowledge_base
 
 LONGEST_SYMBOL = 1_000
 """The most characters of a symbol that is searched for."""
@@ -29,4 +30,6 @@ def stands_for(symbol: object, kb: str) -> str | None:
     name = pattern_of(symbol)
     if name is not None:
         return pattern_url(kb, name)
-    return f"/qdrant/{quote(f'vectors_{kb}', safe='')}" if vector_of(symbol) else None
+    if vector_of(symbol) is None:
+        return None
+    return f"/qdrant/{quote(collection_of_knowledge_base(kb), safe='')}"

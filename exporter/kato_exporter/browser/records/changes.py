@@ -4,41 +4,35 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 
-from kato_exporter.browser.records.notebook import Notebook, Result
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.batches import Batches
+from kato_exporter.browser.records.notebook import Result
+from kato_exporter.browser.records.plans import (
     Action,
     Item,
     ItemState,
     Operation,
-    Operations,
     edited,
 )
-from kato_exporter.browser.records.refusals import outcomes_of
-from kato_exporter.browser.records.settling import Settling
-from kato_exporter.browser.records.stores_at_hand import StoresAtHand
+from kato_exporter.browser.records.refusals import read_each
+from kato_exporter.stores.errors import NotChangeableError
 from kato_exporter.stores.records import Outcome, RecordKind, Snapshot
 
 
-class Changes:
+class Changes(Batches):
     """Carries out DELETE and EDIT, and the records' part of REMOVE."""
-
-    def __init__(
-        self, operations: Operations, stores: StoresAtHand, notebook: Notebook, settling: Settling
-    ) -> None:
-        self._operations = operations
-        self._stores = stores
-        self._notebook = notebook
-        self._settling = settling
 
     def batch(self, operation: Operation, items: Sequence[Item]) -> None:
         """Change records that are what was shown; `items` are of one kind. Raises StoreError."""
-        kind = self._stores.kind(items[0]["kind"])
-        found = kind.read([item["locator"] for item in items])
+        kind = self._kind_of(items)
+        found = read_each(kind, [item["locator"] for item in items])
         other: list[Result] = []
         same: list[tuple[Item, Snapshot]] = []
         for item, now in zip(items, found, strict=True):
             if now is None:
                 other.append(Result(item, Outcome.MISSING, item["version"] or ""))
+            elif isinstance(now, NotChangeableError):
+                other.append(Result(item, ItemState.REFUSED, item["version"] or ""))
+                self._say_refused(operation, str(now))
             elif item["version"] not in (None, now.version):
                 other.append(Result(item, Outcome.CHANGED, item["version"]))
             else:
@@ -55,8 +49,8 @@ class Changes:
 
     def look_again(self, operation: Operation, items: Sequence[Item]) -> None:
         """Find out what became of records that were kept when the way was cut off."""
-        kind = self._stores.kind(items[0]["kind"])
-        found = kind.read([item["locator"] for item in items])
+        kind = self._kind_of(items)
+        found = read_each(kind, [item["locator"] for item in items])
         results = [_result(item, _fate(item, now)) for item, now in zip(items, found, strict=True)]
         with self._operations.journal.transaction():
             self._operations.doubt(items)
@@ -74,10 +68,7 @@ class Changes:
                 self._replaced(kind, item, snapshot)
                 for item, snapshot in zip(items, snapshots, strict=True)
             ]
-        outcomes, refusal = outcomes_of(kind.delete, snapshots)
-        if refusal is not None:
-            self._operations.add_note(operation.id, f"Some were refused: {refusal}")
-        return outcomes
+        return self._asked(operation, kind.delete, snapshots)
 
     def _replaced(self, kind: RecordKind, item: Item, now: Snapshot) -> Outcome:
         """Give a record another content; DONE also where it has that, after an order asked twice.
@@ -90,8 +81,8 @@ class Changes:
         expected = now if source is None else edited(source)
         outcome = kind.replace(expected, item["after"])
         if outcome is Outcome.CHANGED:
-            [now_again] = kind.read([item["locator"]])
-            if now_again is not None and now_again.content == item["after"]:
+            [now_again] = read_each(kind, [item["locator"]])
+            if isinstance(now_again, Snapshot) and now_again.content == item["after"]:
                 return Outcome.DONE
         return outcome
 
@@ -102,10 +93,12 @@ def _result(item: Item, state: str) -> Result:
     return Result(item, state, item["version"], after)
 
 
-def _fate(item: Item, now: Snapshot | None) -> str:
+def _fate(item: Item, now: Snapshot | NotChangeableError | None) -> str:
     """Tell from what is there now what became of a record that was kept."""
     if now is None:
         return Outcome.DONE if item["after"] is None else ItemState.UNCLEAR
+    if isinstance(now, NotChangeableError):
+        return ItemState.UNCLEAR
     if now.version == item["version"]:
         return ItemState.PLANNED
     return Outcome.DONE if now.content == item["after"] else ItemState.UNCLEAR

@@ -12,24 +12,25 @@ from dataclasses import replace
 
 from kato_exporter.browser.access.users import User
 from kato_exporter.browser.records.audit import Author, Deed, append
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.operations import Operations
+from kato_exporter.browser.records.plans import (
     Action,
     Item,
     ItemState,
     Operation,
-    Operations,
     Plan,
     Planned,
     State,
     clean,
 )
+from kato_exporter.browser.records.refusals import read_each
 from kato_exporter.browser.records.removal import to_make_again
 from kato_exporter.browser.records.runner import Runner
 from kato_exporter.browser.records.stores_at_hand import (
     InterruptedOperationError,
     StoresAtHand,
 )
-from kato_exporter.stores.errors import QueryError
+from kato_exporter.stores.errors import NotChangeableError, QueryError
 from kato_exporter.stores.records import Container, Outcome, RecordKind, Snapshot
 
 MOST_RECORDS = 10_000
@@ -119,6 +120,18 @@ class Desk:
         """Tell whether writes are on and this user is an editor."""
         return self._writable and user is not None and user.role == "editor"
 
+    def permit(self, user: User) -> None:
+        """Raise NotPermittedError for whoever may not write."""
+        if not self._writable:
+            raise NotPermittedError(
+                "This browser only reads. Whoever runs it turns writes on with "
+                "KATO_BROWSER_WRITABLE=true."
+            )
+        if user.role != "editor":
+            raise NotPermittedError(
+                f"{user.name} is a {user.role}; only an editor changes or deletes records."
+            )
+
     def kind(self, name: str) -> RecordKind:
         """Give a kind of record by its name."""
         kind = self._stores.kinds.get(name)
@@ -127,13 +140,20 @@ class Desk:
         return kind
 
     def plan_deletion(
-        self, kind_name: str, locators: Sequence[bytes], user: User, client: str
+        self,
+        kind_name: str,
+        locators: Sequence[bytes],
+        user: User,
+        client: str,
+        notes: Sequence[str] = (),
     ) -> str:
         """Note which records are to be deleted, as they are now, and give the operation's id.
 
-        Raises RefusedError, and StoreError where the records cannot be read.
+        `notes` are more sentences for whoever confirms. Records that are not changed here stay,
+        unless there are no others. Raises RefusedError, and
+        StoreError where the records cannot be read, of which NotChangeableError.
         """
-        self._permit(user)
+        self.permit(user)
         self._limit_rate(user)
         kind = self.kind(kind_name)
         wanted = list(dict.fromkeys(locators))
@@ -144,10 +164,11 @@ class Desk:
                 f"{len(wanted):,} records are more than one operation deletes; "
                 f"choose at most {MOST_RECORDS:,}."
             )
-        items, notes = self._as_they_are(kind, wanted)
-        number = len(items)
-        target = items[0].label if number == 1 else f"{number:,} records of kind {kind.name}"
-        plan = Plan(action=Action.DELETE, target=target, items=items, notes=notes)
+        items, references = self._as_they_are(kind, wanted)
+        others = [item for item in items if item.state != ItemState.REFUSED]
+        number = len(others)
+        target = others[0].label if number == 1 else f"{number:,} records of kind {kind.name}"
+        plan = Plan(action=Action.DELETE, target=target, items=items, notes=[*notes, *references])
         return self.operations.plan(plan, Author(user.name, client))
 
     def plan_removal(
@@ -157,7 +178,7 @@ class Desk:
 
         `typed` must be the name of the first. Raises RefusedError and StoreError.
         """
-        self._permit(user)
+        self.permit(user)
         self._limit_rate(user)
         [(_, name), *_] = containers
         if typed != name:
@@ -178,7 +199,7 @@ class Desk:
 
     def confirm(self, identity: str, digest: str, user: User) -> None:
         """Carry out what was planned, if it is what this user was shown, and not long ago."""
-        self._permit(user)
+        self.permit(user)
         operation = self._existing(identity)
         if operation.state is not State.PLANNED:
             raise StaleError("This was confirmed before.")
@@ -192,7 +213,7 @@ class Desk:
 
     def resume(self, identity: str, user: User, client: str) -> None:
         """Go on with an operation that was interrupted; the audit log says who did."""
-        self._permit(user)
+        self.permit(user)
         self._limit_rate(user)
         self._runner.recover()
         operation = self._existing(identity)
@@ -218,7 +239,7 @@ class Desk:
         interrupted is given up by that; where nothing of it is to be put back, its own id is given.
         Raises RefusedError and StoreError.
         """
-        self._permit(user)
+        self.permit(user)
         self._limit_rate(user)
         self._runner.recover()
         operation = self._existing(identity)
@@ -243,7 +264,7 @@ class Desk:
         `author` is the user and their address. Raises ConflictError with what is there now.
         """
         user, client = author
-        self._permit(user)
+        self.permit(user)
         self._limit_rate(user)
         kind = self.kind(kind_name)
         label = _label(kind, locator)
@@ -288,12 +309,25 @@ class Desk:
     def _as_they_are(
         self, kind: RecordKind, locators: Sequence[bytes]
     ) -> tuple[list[Planned], list[str]]:
-        """Read records, each once, and make items of them and sentences on what refers to them."""
+        """Read records, each once, and make items of them and sentences for whoever confirms.
+
+        Raises NotChangeableError where none of them is changed here.
+        """
         labels = {locator: _label(kind, locator) for locator in locators}
         items: dict[bytes, Planned] = {}
+        refusals: list[NotChangeableError] = []
         sample: list[Snapshot] = []
         room = _MOST_REFERENCE_BYTES
         for locator, now in self._read(kind, locators):
+            if isinstance(now, NotChangeableError):
+                refusals.append(now)
+                items[locator] = Planned(
+                    kind=kind.name,
+                    locator=locator,
+                    label=labels[locator],
+                    state=ItemState.REFUSED,
+                )
+                continue
             own = locator if now is None else now.locator
             items[own] = Planned(
                 kind=kind.name,
@@ -307,20 +341,29 @@ class Desk:
                 sample.append(now)
                 room -= len(now.content)
         notes = kind.references(sample) if sample else []
-        if notes and len(items) > len(sample):
+        if notes and len(items) - len(refusals) > len(sample):
             notes = [f"Of the first {len(sample):,}: {note}" for note in notes]
+        if refusals:
+            if len(refusals) == len(items):
+                raise refusals[0]
+            stay = (
+                "One stays as it is"
+                if len(refusals) == 1
+                else f"{len(refusals):,} stay as they are"
+            )
+            notes = [f"{stay}: {refusals[0]}.", *notes]
         return list(items.values()), notes
 
     def _read(
         self, kind: RecordKind, locators: Sequence[bytes]
-    ) -> Iterator[tuple[bytes, Snapshot | None]]:
+    ) -> Iterator[tuple[bytes, Snapshot | NotChangeableError | None]]:
         """Read records, within what one operation may take of bytes and of time."""
         give_up_at = self._clock() + _PLAN_SECONDS
         size = 0
         for start in range(0, len(locators), _READ_AT_ONCE):
             portion = locators[start : start + _READ_AT_ONCE]
-            for locator, now in zip(portion, _read_all(kind, portion), strict=True):
-                size += 0 if now is None else len(now.content)
+            for locator, now in zip(portion, read_each(kind, portion), strict=True):
+                size += len(now.content) if isinstance(now, Snapshot) else 0
                 yield locator, now
             if size > MOST_BYTES:
                 raise TooLargeError(
@@ -393,17 +436,6 @@ class Desk:
         with suppress(TookTooLongError, CancelledError):
             under_way.result(_PATIENCE_SECONDS)
 
-    def _permit(self, user: User) -> None:
-        if not self._writable:
-            raise NotPermittedError(
-                "This browser only reads. Whoever runs it turns writes on with "
-                "KATO_BROWSER_WRITABLE=true."
-            )
-        if user.role != "editor":
-            raise NotPermittedError(
-                f"{user.name} is a {user.role}; only an editor changes or deletes records."
-            )
-
     def _limit_rate(self, user: User) -> None:
         now = self._clock()
         with self._lock:
@@ -428,14 +460,3 @@ def _label(kind: RecordKind, locator: bytes) -> str:
         return clean(kind.label(locator))
     except QueryError as error:
         raise RefusedError(f"What was chosen is no {kind.name} of this store: {error}.") from error
-
-
-def _read_all(kind: RecordKind, locators: Sequence[bytes]) -> list[Snapshot | None]:
-    """Read records; where the store refuses so many, fewer at once. Raises StoreError."""
-    try:
-        return kind.read(locators)
-    except QueryError:
-        if len(locators) == 1:
-            raise
-    half = len(locators) // 2
-    return _read_all(kind, locators[:half]) + _read_all(kind, locators[half:])

@@ -6,16 +6,19 @@ _CONTEXT = 3
 _MOST_LINES = 20_000
 _GAP = (" ", "…")
 
+Lines = list[tuple[str, str]]
+"""Pairs of `+`, `-` or a space, and a line."""
 
-def diff_lines(before: str, after: str) -> list[tuple[str, str]]:
-    """Compare two texts: pairs of `+`, `-` or a space, and a line; only what is near a change.
+
+def diff_lines(before: str, after: str) -> Lines:
+    """Compare two texts; give only what is near a change.
 
     Texts of very many lines are given whole, the old one and then the new one.
     """
     old, new = before.splitlines(), after.splitlines()
     if len(old) + len(new) > _MOST_LINES:
         return [*(("-", line) for line in old), *(("+", line) for line in new)]
-    lines: list[tuple[str, str]] = []
+    lines: Lines = []
     for group in difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(
         _CONTEXT
     ):

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from kato_exporter.browser.records.audit import Deed, append
 from kato_exporter.browser.records.journal import Row
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.operations import Operations
+from kato_exporter.browser.records.plans import (
     Action,
     Aftermath,
     Item,
     ItemState,
     Operation,
-    Operations,
     clean,
 )
 from kato_exporter.stores.records import Outcome, RecordKind

@@ -1,4 +1,4 @@
-"""The pages of what was changed: previews and results of operations, the trash, the audit log."""
+"""The pages of what was changed: previews and results of operations, and the trash."""
 
 import base64
 import binascii
@@ -8,24 +8,26 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, abort, g, redirect, request, url_for
+from flask import Blueprint, Response, abort, g, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from kato_exporter.browser.access.users import current_user
 from kato_exporter.browser.answers import answer
 from kato_exporter.browser.arguments import integer_argument, key_argument
 from kato_exporter.browser.exports import Export, Row
+from kato_exporter.browser.failures import failure
 from kato_exporter.browser.keys import encode_key
 from kato_exporter.browser.links import this_page
 from kato_exporter.browser.records.desk import Desk, RefusedError
 from kato_exporter.browser.records.journal import JournalError
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.plans import (
     PLAN_SECONDS,
     TRASH_SECONDS,
     Operation,
     State,
 )
 from kato_exporter.browser.records.removal import to_make_again
+from kato_exporter.browser.records.way_on import to_operation
 
 _EXPORTED_AT_ONCE = 1_000
 _MOST_ROWS = 2**53
@@ -53,12 +55,12 @@ def records_pages(desk: Desk, *, page_rows: int) -> Blueprint:
 
     @pages.app_errorhandler(RefusedError)
     def refused(error: RefusedError) -> Response:
-        return _failure(error.status, "Refused", str(error))
+        return failure(error.status, str(error), error="Refused")
 
     @pages.app_errorhandler(JournalError)
     def not_kept(error: JournalError) -> Response:
         reason = f"The trash and the audit log cannot be used, so nothing was done: {error}"
-        return _failure(HTTPStatus.SERVICE_UNAVAILABLE, "Not kept", reason)
+        return failure(HTTPStatus.SERVICE_UNAVAILABLE, reason, error="Not kept")
 
     return pages
 
@@ -109,19 +111,21 @@ def _add_writing(pages: Blueprint, desk: Desk) -> None:
             removed = [(container, request.form.get("name", ""))]
             removed += [_container(text) for text in request.form.getlist("with")]
             typed = request.form.get("typed", "").strip()
-            return _to(desk.plan_removal(removed, typed, user, client))
+            return to_operation(desk.plan_removal(removed, typed, user, client))
         locators = [_locator(text) for text in request.form.getlist("locator")]
-        return _to(desk.plan_deletion(request.form.get("kind", ""), locators, user, client))
+        return to_operation(
+            desk.plan_deletion(request.form.get("kind", ""), locators, user, client)
+        )
 
     @pages.post("/operations/<identity>/confirm")
     def confirm(identity: str) -> AnyResponse:
         desk.confirm(identity, request.form.get("digest", ""), current_user())
-        return _to(identity)
+        return to_operation(identity)
 
     @pages.post("/operations/<identity>/resume")
     def resume(identity: str) -> AnyResponse:
         desk.resume(identity, current_user(), g.client)
-        return _to(identity)
+        return to_operation(identity)
 
     @pages.post("/operations/<identity>/restore")
     def restore(identity: str) -> AnyResponse:
@@ -131,7 +135,7 @@ def _add_writing(pages: Blueprint, desk: Desk) -> None:
         numbers = [int(text) for text in texts] if "some" in request.form else None
         if numbers == []:
             abort(400, "No record was chosen; choose one or more.")
-        return _to(desk.restore(identity, numbers, current_user(), g.client))
+        return to_operation(desk.restore(identity, numbers, current_user(), g.client))
 
 
 def no_records_pages() -> Blueprint:
@@ -189,15 +193,6 @@ def _existing(desk: Desk, identity: str) -> Operation:
             f"was done after {days} days, but for the audit log.",
         )
     return desk.stands(found)
-
-
-def _failure(status: int, error: str, reason: str) -> Response:
-    facts = {"status": status, "error": error, "reason": reason, "retry": False}
-    return answer("error.html", facts, status=status)
-
-
-def _to(identity: str) -> AnyResponse:
-    return redirect(url_for("records.operation", identity=identity), 303)
 
 
 def _summary(desk: Desk, operation: Operation) -> dict[str, Any]:

@@ -1,12 +1,32 @@
-"""Asks a store for a change of many records, and finds out which of them it refuses."""
+"""Asks a store about many records, and finds out which of them it refuses."""
 
 from collections.abc import Callable, Sequence
 
-from kato_exporter.browser.records.operations import ItemState
-from kato_exporter.stores.errors import QueryError
-from kato_exporter.stores.records import Snapshot
+from kato_exporter.browser.records.plans import (
+    ItemState,
+)
+from kato_exporter.stores.errors import NotChangeableError, QueryError
+from kato_exporter.stores.records import RecordKind, Snapshot
 
 Change = Callable[[Sequence[Snapshot]], Sequence[str]]
+
+
+def read_each(
+    kind: RecordKind, locators: Sequence[bytes]
+) -> list[Snapshot | NotChangeableError | None]:
+    """Read records; where the store refuses so many, fewer at once.
+
+    In the place of one that is not changed here stands why. Raises StoreError.
+    """
+    try:
+        return list(kind.read(locators))
+    except QueryError as error:
+        if len(locators) > 1:
+            half = len(locators) // 2
+            return read_each(kind, locators[:half]) + read_each(kind, locators[half:])
+        if isinstance(error, NotChangeableError):
+            return [error]
+        raise
 
 
 def outcomes_of(change: Change, snapshots: Sequence[Snapshot]) -> tuple[list[str], str | None]:

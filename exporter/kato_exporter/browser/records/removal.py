@@ -5,9 +5,9 @@ from collections.abc import Callable
 from kato_exporter.browser.records.changes import Changes
 from kato_exporter.browser.records.journal import Row
 from kato_exporter.browser.records.notebook import Notebook
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.operations import Operations
+from kato_exporter.browser.records.plans import (
     Operation,
-    Operations,
     Planned,
     clean,
 )

@@ -3,34 +3,24 @@
 import secrets
 from collections.abc import Sequence
 
-from kato_exporter.browser.records.notebook import Notebook, Result
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.batches import Batches
+from kato_exporter.browser.records.notebook import Result
+from kato_exporter.browser.records.plans import (
     Item,
     ItemState,
     Operation,
-    Operations,
     snapshot_of,
 )
-from kato_exporter.browser.records.refusals import outcomes_of
-from kato_exporter.browser.records.settling import Settling
-from kato_exporter.browser.records.stores_at_hand import StoresAtHand
+from kato_exporter.browser.records.refusals import read_each
 from kato_exporter.stores.records import Outcome, RecordKind
 
 
-class Restoring:
+class Restoring(Batches):
     """Carries out RESTORE."""
-
-    def __init__(
-        self, operations: Operations, stores: StoresAtHand, notebook: Notebook, settling: Settling
-    ) -> None:
-        self._operations = operations
-        self._stores = stores
-        self._notebook = notebook
-        self._settling = settling
 
     def batch(self, operation: Operation, items: Sequence[Item]) -> None:
         """Put records back; `items` are of one kind. Raises StoreError."""
-        kind = self._stores.kind(items[0]["kind"])
+        kind = self._kind_of(items)
         there, gone = self._sources(items)
         self._notebook.note(operation, kind, [Result(item, Outcome.MISSING) for item in gone])
         if not there:
@@ -43,8 +33,8 @@ class Restoring:
 
     def look_again(self, operation: Operation, items: Sequence[Item]) -> None:
         """Note what was put back when the way was cut off, and plan the rest once more."""
-        kind = self._stores.kind(items[0]["kind"])
-        found = kind.read([item["locator"] for item in items])
+        kind = self._kind_of(items)
+        found = read_each(kind, [item["locator"] for item in items])
         pairs = [*zip(items, found, strict=True)]
         there, gone = self._sources([item for item, now in pairs if now is not None])
         again = [*gone, *(item for item, now in pairs if now is None)]
@@ -66,9 +56,8 @@ class Restoring:
     def _put_back(
         self, operation: Operation, kind: RecordKind, pairs: Sequence[tuple[Item, Item]]
     ) -> None:
-        outcomes, refusal = outcomes_of(kind.restore, [snapshot_of(source) for _, source in pairs])
-        if refusal is not None:
-            self._operations.add_note(operation.id, f"Some were refused: {refusal}")
+        snapshots = [snapshot_of(source) for _, source in pairs]
+        outcomes = self._asked(operation, kind.restore, snapshots)
         results = [
             Result(item, state, "", source["version"] if state == Outcome.DONE else "")
             for (item, source), state in zip(pairs, outcomes, strict=True)

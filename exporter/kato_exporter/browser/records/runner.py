@@ -15,11 +15,11 @@ import structlog
 from kato_exporter.browser.records.changes import Changes
 from kato_exporter.browser.records.journal import JournalError
 from kato_exporter.browser.records.notebook import CountWrite, Notebook
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.operations import Operations
+from kato_exporter.browser.records.plans import (
     Action,
     ItemState,
     Operation,
-    Operations,
     State,
     clean,
 )

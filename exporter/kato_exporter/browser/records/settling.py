@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from kato_exporter.browser.records.operations import (
+from kato_exporter.browser.records.operations import Operations
+from kato_exporter.browser.records.plans import (
     Action,
     Aftermath,
     Item,
     Operation,
-    Operations,
     edited,
     snapshot_of,
 )

@@ -1,6 +1,10 @@
-"""What is wrong with what was typed into a form, field by field."""
+"""What is wrong with a form in which a record is edited, or with the wish to edit it in one."""
 
 from collections.abc import Mapping
+
+
+class NotEditableError(ValueError):
+    """A record that no form tells exactly; says why, in sentences."""
 
 
 class FormFaultsError(ValueError):
