@@ -1,3 +1,3 @@
 """Watches KATO: sessions, patterns, stores and containers as Prometheus metrics."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
