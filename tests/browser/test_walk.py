@@ -48,7 +48,7 @@ def test_a_reader_with_a_mouse(site: Site, records: Records, theme: Theme, width
 
         click("Sessions")
         page.get_by_label("Id contains").fill(records.session)
-        page.get_by_role("button", name="Search").click()
+        page.get_by_role("button", name="Search", exact=True).click()
         click(records.session)
         expect(page.locator("ol.events > li")).not_to_have_count(0)
         expect(page.get_by_role("link", name=re.compile("Grafana"))).to_have_attribute(
@@ -59,9 +59,9 @@ def test_a_reader_with_a_mouse(site: Site, records: Records, theme: Theme, width
         click(KB)
         click("All patterns")
         page.get_by_label("Has the symbol").fill(records.symbol)
-        page.get_by_role("button", name="Search").click()
+        page.get_by_role("button", name="Search", exact=True).click()
         page.get_by_label("Name begins with").fill(records.pattern[:12])
-        page.get_by_role("button", name="Search").click()
+        page.get_by_role("button", name="Search", exact=True).click()
         click(records.pattern)
         assert f"/kb/{KB}/patterns/{records.pattern}" == path(page)
         click(records.symbol)

@@ -16,9 +16,7 @@ from qdrant_client.models import Distance, PointStruct, VectorParams
 from redis import Redis
 
 from kato_exporter.browser.records.journal import FILE_NAME
-from kato_exporter.browser.records.plans import (
-    PLAN_SECONDS,
-)
+from kato_exporter.browser.records.plans import PLAN_SECONDS
 from kato_exporter.demo.shapes import DEFAULT_TTL, session_id, session_key, session_record
 from kato_exporter.kato.sessions import SESSION_INDEX
 from kato_exporter.kato.vectors import VECTOR_NAME, point_of_symbol
@@ -218,7 +216,9 @@ def expect_fault(reader: Reader, field: Locator, typed: str, fault: str) -> None
 
 
 def said(reader: Reader, kind: str) -> str:
-    """Give the lines of the diff that are new, or old."""
+    """Give the lines of the diff that are new, or old, once they have their style."""
+    expect(reader.page.locator(".diff code").first).to_have_css("white-space", "pre-wrap")
+    expect(reader.page.locator(".diff .sign").first).to_have_css("overflow-wrap", "normal")
     return "\n".join(reader.page.locator(f".diff .{kind}").all_inner_texts())
 
 
@@ -243,8 +243,6 @@ def test_two_people_edit(site: Site, stores: Stores, records: Records, name: str
         check(reader)
         expect(reader.page.locator(".diff")).to_be_visible()
         changes = said(reader, "removed"), said(reader, "added")
-        expect(reader.page.locator(".diff code").first).to_have_css("white-space", "pre-wrap")
-        expect(reader.page.locator(".diff .sign").first).to_have_css("overflow-wrap", "normal")
         assert changes[0] != changes[1]
         fits(reader)
         assert before == case.truth(stores)
@@ -380,7 +378,7 @@ def test_all_that_a_search_finds_is_deleted(
     before, others = store_truth.keys(stores.redis, scratch), stores.redis.dbsize() - 30
     page = editor.open("/redis/keys")
     page.get_by_role("searchbox").fill("scratch:")
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search", exact=True).click()
     path = preview(editor, DELETE_ALL)
     expect(page.get_by_role("heading", level=1)).to_contain_text("Delete 30 records")
     page.get_by_role("link", name="More records").click()
@@ -561,13 +559,13 @@ def test_trash_and_audit_tell_of_it(site: Site, editor: Reader, stores: Stores) 
 
     page.get_by_role("link", name="Audit", exact=True).click()
     page.get_by_label("Record contains").fill(name)
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search", exact=True).click()
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(2)
     expect(rows.nth(0)).to_contain_text("restore")
     expect(rows.nth(1)).to_contain_text("delete")
     page.get_by_label("Action").select_option("restore")
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search", exact=True).click()
     expect(rows).to_have_count(1)
     told = site.client.get(page.get_by_role("link", name="JSON Lines").get_attribute("href") or "")
     [entry] = map(json.loads, told.text.splitlines())
