@@ -14,6 +14,7 @@ from playwright.sync_api import (
     Page,
     Request,
     StorageState,
+    expect,
     sync_playwright,
 )
 
@@ -31,6 +32,8 @@ RAN = "kato_ran"
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 _TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 _PATIENCE_MS = 15_000
+
+expect.set_options(timeout=_PATIENCE_MS)
 
 _AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 _ASK_AXE = """([wanted]) => axe.run({runOnly: wanted, resultTypes: ["violations"]})"""
