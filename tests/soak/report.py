@@ -8,6 +8,15 @@ from soak.running import RATE, Soak
 from soak.weather import KINDS, STORES
 
 _WIDTH = 100
+_HEAD = """\
+# Soak
+
+Exporter and record browser under load, while all stores but the work itself meet with faults. This
+page is the output of one run of
+
+    make soak
+
+and `make test` runs the same for some seconds."""
 
 
 def progress(soak: Soak) -> str:
@@ -26,9 +35,9 @@ def progress(soak: Soak) -> str:
 
 
 def report(soak: Soak) -> str:
-    """Write a section of Markdown about a run that has finished."""
+    """Write a page of Markdown about a run that has finished."""
     parts = (_work(soak), _processes(soak), _sessions(soak), _looks(soak))
-    return "\n\n".join(("## Soak", *parts)) + "\n"
+    return "\n\n".join((_HEAD, *parts)) + "\n"
 
 
 def _work(soak: Soak) -> str:
