@@ -59,9 +59,9 @@ _STICKING_OUT = """() => {
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Run a Chromium without windows for a while; skip or fail the test where there is none."""
-    program = shutil.which("chromium")
+    program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if program is None:
-        missing("no chromium on the PATH")
+        missing("no chromium-headless-shell and no chromium on the PATH")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
         try:
