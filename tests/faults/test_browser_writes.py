@@ -281,8 +281,8 @@ class Points:
         """Give nothing: a point is all there is of it."""
 
 
-ALWAYS = ("keys", "documents")
-ALL = (*ALWAYS, "sessions", "patterns", "points")
+ALWAYS = ("documents",)
+ALL = (*ALWAYS, "keys", "sessions", "patterns", "points")
 KINDS = ALL if FULL else ALWAYS
 DEATHS = [
     (kind, moment, button)

@@ -13,6 +13,7 @@ from support.fuzzed_exporter import ACCEPTED, assert_promtool_agrees, fuzzed_exp
 from support.fuzzed_http import FuzzedRoutes, answers_like, fuzzed_server, rounds
 from support.fuzzing import examples
 from support.http_answers import Answer
+from support.waiting import eventually
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "kato2"
 
@@ -31,6 +32,7 @@ PATHS = {
 }
 ROUTES = {path: answers_like([recorded(name)]) for path, name in PATHS.items()}
 BODIES: list[str] = []
+SUCCESS = "kato_exporter_collector_success"
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +60,11 @@ def test_the_recorded_answers_are_whole(kato: tuple[FuzzedRoutes, str]) -> None:
     stub, address = kato
     stub.routes = {path: Answer.of(recorded(name)) for path, name in PATHS.items()}
     with fuzzed_exporter(ExporterSettings(api_url=f"http://{address}")) as exporter:
-        samples = exporter.scrape()
-    assert 1 == samples.value("kato_exporter_collector_success", collector="kato_api")
+        eventually(
+            lambda: 1 == exporter.scrape().value(SUCCESS, collector="kato_api"),
+            within=20,
+            what="a collection is whole",
+        )
 
 
 def test_promtool_agrees() -> None:

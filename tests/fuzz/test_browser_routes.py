@@ -268,7 +268,7 @@ FORMS = st.lists(
 )
 
 
-@examples(250)
+@examples(120)
 @given(request=asked(rules_with("GET"), st.sampled_from(READS), NO_FORM))
 def test_any_question(sites: tuple[Site, Site], request: Asked) -> None:
     """A page, its twin or an error that says what is wrong; and nothing is written."""

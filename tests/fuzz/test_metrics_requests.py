@@ -132,7 +132,7 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
-@examples(300)
+@examples(100)
 @given(query=QUERIES, headers=HEADERS)
 def test_any_question(
     client: FlaskClient, query: list[tuple[str, str]], headers: dict[str, str]
@@ -145,7 +145,8 @@ def test_any_question(
     named = {value for name, value in query if name == "collect[]"}
     if named <= {"knowledge", "patterns"}:
         assert 200 == answer.status_code
-        _assert_shown(samples_of(answer), named or {"knowledge", "patterns"})
+        impatient = "X-Prometheus-Scrape-Timeout-Seconds" in headers
+        _assert_shown(samples_of(answer), named or {"knowledge", "patterns"}, impatient=impatient)
     else:
         assert 400 == answer.status_code
         assert answer.text.endswith("no such collector; there are: knowledge, patterns\n")
@@ -165,11 +166,12 @@ def samples_of(answer: Any) -> Samples:
     return checked_exposition(body.decode(), answer.content_type)
 
 
-def _assert_shown(samples: Samples, named: set[str]) -> None:
+def _assert_shown(samples: Samples, named: set[str], *, impatient: bool = False) -> None:
     succeeded = samples.by("collector", "kato_exporter_collector_success")
     assert named == succeeded.keys()
     assert 0 == succeeded.get("patterns", 0)
-    assert {"mongodb": 1} == samples.by("store", "kato_store_up")
+    up = samples.by("store", "kato_store_up")
+    assert up == {"mongodb": 1} or (impatient and up == {"mongodb": 0})
 
 
 @examples(60)

@@ -196,7 +196,7 @@ class _Link:
         with self._state.switched:
             self._state.links.add(self)
             self._state.accepted += 1
-        self._up.start()
+            self._up.start()  # else a cut could join it before
 
     def cut(self) -> None:
         """Shut both sockets; the threads wake up, close them and end."""

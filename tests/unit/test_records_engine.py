@@ -7,7 +7,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -231,12 +231,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(key=keys, content=strategies.none() | contents)
     def change_by_kato(self, key: bytes, content: bytes | None) -> None:
         """Change or delete a record as KATO would, behind the browser's back."""
-        in_flight = self.office.journal.rows(
-            "SELECT 1 FROM items WHERE locator = ?"
-            " AND (state = 'kept' OR content NOTNULL AND (doubtful OR state = 'missing'))",
-            [key],
-        )
-        self.certain = self.certain and not in_flight
+        self._interfere("", [key])
         self.memos.write(key, content)
 
     @rule()
@@ -258,6 +253,7 @@ class AnyOrder(RuleBasedStateMachine):
         """Confirm a plan; the process may die at a step."""
         identity = data.draw(strategies.sampled_from(list(self.planned)))
         late = data.draw(strategies.booleans())
+        self._interfere(identity, [key for key, _ in self.planned[identity]])
         self.confirmed |= self.planned.pop(identity)
         self._with_faults(
             lambda: self.office.confirm(identity), dies=dies, at=at, late=late and at > 0
@@ -270,6 +266,7 @@ class AnyOrder(RuleBasedStateMachine):
         if now is None:
             return
         version = hashlib.sha256(now).hexdigest()
+        self._interfere("", [key])
         self.confirmed.add((key, now))
         self.confirmed.add((key, content))  # an undo takes that away again
         self._with_faults(
@@ -293,6 +290,10 @@ class AnyOrder(RuleBasedStateMachine):
         identity = self._one_of(data, "action <> 'restore' AND state IN ('interrupted', 'done')")
         numbers = data.draw(strategies.none() | strategies.just([1, 2]))
         if identity is not None:
+            rows = self.office.journal.rows(
+                "SELECT locator FROM items WHERE operation = ?", [identity]
+            )
+            self._interfere(identity, [row["locator"] for row in rows])
             self._with_faults(
                 lambda: self.office.desk.restore(identity, numbers, ALICE, CLIENT),
                 dies=dies,
@@ -320,6 +321,16 @@ class AnyOrder(RuleBasedStateMachine):
         )
         identities = [row["id"] for row in rows]
         return data.draw(strategies.sampled_from(identities)) if identities else None
+
+    def _interfere(self, identity: str, keys: Iterable[bytes]) -> None:
+        """Note that records are changed of which another operation does not know what became."""
+        for key in keys:
+            in_flight = self.office.journal.rows(
+                "SELECT 1 FROM items WHERE locator = ? AND operation <> ?"
+                " AND (state = 'kept' OR content NOTNULL AND (doubtful OR state = 'missing'))",
+                [key, identity],
+            )
+            self.certain = self.certain and not in_flight
 
     def _with_faults(
         self, act: Callable[[], object], *, dies: bool, at: int, late: bool = False

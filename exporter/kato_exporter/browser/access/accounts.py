@@ -155,7 +155,9 @@ def _check_key(place: str, name: str, key: str, value: Any) -> None:
     if key in _KEYS:
         return
     if isinstance(value, dict):
-        problem = f'is a table in a table; a name with a dot is quoted: ["{name}.{key}"]'
+        problem = (
+            f"is a table in a table; a name with a dot is quoted: [{json.dumps(f'{name}.{key}')}]"
+        )
     else:
         near = difflib.get_close_matches(key, _KEYS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {' and '.join(_KEYS)}"
