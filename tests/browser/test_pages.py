@@ -95,7 +95,7 @@ def complaints_of(
     """Open pages; give what the widths, and at some of them axe-core, have against them."""
     for address, status in pages.items():
         reader.open(address, status=status)
-        for width in WIDTHS:
+        for width in looked_at if colours_only else WIDTHS:
             reader.resize(width)
             for each in reader.sticking_out():
                 yield f"{address} at {width} px stands out: {each}"

@@ -94,7 +94,7 @@ def engine() -> Iterator[tuple[FuzzedRoutes, ExporterSettings]]:
         )
 
 
-@examples(50)
+@examples(30)
 @given(answers=rounds(ROUTES))
 def test_any_answer(
     engine: tuple[FuzzedRoutes, ExporterSettings], answers: list[dict[str, Answer]]
@@ -116,7 +116,7 @@ def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_reconnects")
-@examples(40)
+@examples(25)
 @given(feeds=st.lists(FEEDS, min_size=1, max_size=3), listed=answers_like(LISTED))
 def test_any_event(
     engine: tuple[FuzzedRoutes, ExporterSettings], feeds: list[Answer], listed: Answer

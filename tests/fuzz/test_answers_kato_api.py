@@ -42,7 +42,7 @@ def kato() -> Iterator[tuple[FuzzedRoutes, str]]:
         yield server
 
 
-@examples(60)
+@examples(30)
 @given(answers=rounds(ROUTES))
 def test_any_answer(kato: tuple[FuzzedRoutes, str], answers: list[dict[str, Answer]]) -> None:
     """No answer breaks the exposition, whichever format it is asked in."""

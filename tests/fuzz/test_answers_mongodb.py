@@ -125,7 +125,7 @@ def settings_of(mongo: FuzzedMongo) -> ExporterSettings:
     )
 
 
-@examples(60)
+@examples(30)
 @given(answers=st.lists(ANSWERS, min_size=1, max_size=3))
 def test_any_answer(mongo: FuzzedMongo, answers: list[Answers]) -> None:
     """No reply breaks the exposition, and no loss is taken back."""

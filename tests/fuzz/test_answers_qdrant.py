@@ -64,7 +64,7 @@ def qdrant() -> Iterator[tuple[FuzzedRoutes, str]]:
         yield server
 
 
-@examples(60)
+@examples(30)
 @given(answers=rounds(ROUTES))
 def test_any_answer(qdrant: tuple[FuzzedRoutes, str], answers: list[dict[str, Answer]]) -> None:
     """No answer breaks the exposition, and no loss is taken back."""

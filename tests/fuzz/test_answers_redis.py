@@ -163,7 +163,7 @@ def settings_of(redis: FuzzedRedis) -> ExporterSettings:
 
 
 @pytest.mark.usefixtures("quick_reconnects")
-@examples(40)
+@examples(25)
 @given(answers=st.lists(ANSWERS, min_size=1, max_size=3))
 def test_any_answer(redis: FuzzedRedis, answers: list[dict[str, Reply]]) -> None:
     """No reply breaks the exposition or ends the thread that follows sessions."""
