@@ -508,7 +508,7 @@ def test_the_stack_comes_up_and_sees_itself(engine: DockerEngine, stack: Mapping
 
     def scraped() -> bool:
         status, said = asked("prometheus", "http://127.0.0.1:9090/api/v1/query?query=kato_store_up")
-        found = [] if status else json.loads(said)["data"]["result"]
+        found = json.loads(said)["data"]["result"] if status == 0 and said else []
         return {"redis", "docker"} == {
             each["metric"]["store"] for each in found if "1" == each["value"][1]
         }

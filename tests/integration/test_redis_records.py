@@ -968,7 +968,10 @@ def test_each_right_of_an_editor_is_needed(
 
     if command != "dump":
         again = one(RedisKeyRecords(connection), "s")
-        assert place.snapshot("s") == again, "the connection is as good as new"
+        now = place.snapshot("s")
+        assert now is not None
+        assert again is not None
+        assert (now.locator, now.content) == (again.locator, again.content), "as good as new"
     has_gone = command in ("restore", "sadd")
     assert (not has_gone) == bool(place.client.exists(session))
     assert (not has_gone) == bool(place.client.sismember(SESSION_INDEX, identity_of(session)))
