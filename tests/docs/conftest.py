@@ -10,6 +10,9 @@ from support.reader_machine import ReaderMachine, reader_machine
 ACCOUNT = "everything"
 """The name of the accounts that the exporter uses."""
 
+ONCE = "once"
+"""The name of the commands that the others need to have been typed."""
+
 
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReaderMachine]:
@@ -22,4 +25,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReaderMachine]
         for block in blocks_of("acl", "javascript"):
             if ACCOUNT == block.name:
                 (machine.ask_redis if "acl" == block.kind else machine.ask_mongodb)(block.text)
+        for block in blocks_of("sh"):
+            if ONCE == block.name:
+                outcome = machine.run(block.text)
+                assert 0 == outcome.status, outcome.said
         yield machine

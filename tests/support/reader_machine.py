@@ -224,7 +224,7 @@ def reader_machine(directory: Path) -> Iterator[ReaderMachine]:
             stack.enter_context(MongoClient[Document](mongod.url)),
             observatory["prometheus"],
             addresses,
-            _environment(directory, engine, observatory["alertmanager"]),
+            _environment(directory, engine),
         )
 
 
@@ -318,16 +318,15 @@ def _write_certificate(directory: Path) -> None:
     issued.private_key_pem.write_to_path(directory / "key.pem")
 
 
-def _environment(directory: Path, engine: DockerEngine, alertmanager: str) -> dict[str, str]:
+def _environment(directory: Path, engine: DockerEngine) -> dict[str, str]:
     """Give the reader's environment: a home, programs on the path, this tree to work in."""
     programs, home, tree = directory / "bin", directory / "home", directory / "tree"
-    for each in (programs, tree, home / ".config" / "amtool", directory / "var" / "lib" / "kato"):
+    for each in (programs, home, tree, directory / "var" / "lib" / "kato"):
         each.mkdir(parents=True)
     sudo = programs / "sudo"
     sudo.write_text('#!/bin/sh\nexec "$@"\n')
     sudo.chmod(0o755)
     (home / ".curlrc").write_text("fail\n")
-    (home / ".config" / "amtool" / "config.yml").write_text(f"alertmanager.url: {alertmanager}\n")
     for name in ("etc/systemd/system", "var/lib/kato-browser"):
         (directory / name).mkdir(parents=True)
     with closing(Journal(directory / "var" / "lib" / "kato-browser")):
