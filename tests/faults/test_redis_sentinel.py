@@ -240,11 +240,11 @@ def test_no_sentinel_that_answers_is_an_error_in_time() -> None:
     with black_hole() as first, black_hole() as second:
         url = f"redis+sentinel://{LOOPBACK}:{first},{LOOPBACK}:{second}/{SERVICE}"
         with (
-            closing(RedisStore(url, timeout=0.5)) as store,
-            at_most(0.9),
+            closing(RedisStore(url, timeout=1.0)) as store,
+            at_most(1.9),
             pytest.raises(StoreError, match=f"no Sentinel names a master: {LOOPBACK}:{first}: "),
         ):
-            store.probe(Deadline.after(0.5))
+            store.probe(Deadline.after(1.0))
 
 
 def test_a_service_that_no_sentinel_knows_is_named(calm_trio: Watched) -> None:

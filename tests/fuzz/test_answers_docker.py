@@ -158,6 +158,45 @@ def follow(exporter: FuzzedExporter, stub: FuzzedRoutes) -> None:
         follower.stop()
 
 
+@pytest.mark.parametrize("listed", [{}, {"message": "no"}, "kato", 5, None])
+def test_a_list_that_is_none(engine: tuple[FuzzedRoutes, ExporterSettings], listed: object) -> None:
+    """Nobody knows of containers then: they are not said to be gone."""
+    stub, settings = engine
+    stub.routes = answering(Answer(b""), Answer.of(listed))
+    with fuzzed_exporter(settings) as exporter:
+        samples = exporter.scrape()
+    assert 0 == samples.value("kato_exporter_collector_success", collector="containers")
+    assert {} == samples.under(("kato_container_",))
+
+
+@pytest.mark.usefixtures("quick_reconnects")
+@pytest.mark.parametrize("feed", [b"[" * 100_000 + b"\n", b'{"a":' * 50_000 + b"\n", b"5\n"])
+def test_an_event_that_is_none(engine: tuple[FuzzedRoutes, ExporterSettings], feed: bytes) -> None:
+    """The thread goes on, and asks again."""
+    stub, settings = engine
+    with fuzzed_exporter(settings) as exporter:
+        stub.routes = answering(Answer(feed), Answer.of(LISTED[0]))
+        follow(exporter, stub)
+        exporter.scrape()
+
+
+@pytest.mark.usefixtures("quick_reconnects")
+def test_a_fault_of_ours_does_not_end_the_thread(
+    engine: tuple[FuzzedRoutes, ExporterSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is logged as one, and events are asked for again."""
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    stub, settings = engine
+    monkeypatch.setattr("kato_exporter.stores.docker.event_feed.container_event", fail)
+    with fuzzed_exporter(settings) as exporter:
+        stub.routes = answering(Answer(b"{}\n"), Answer.of(LISTED[0]))
+        follow(exporter, stub)
+        assert "fault in our own code" in {entry["event"] for entry in exporter.log}
+
+
 def test_the_recorded_answers_are_whole(engine: tuple[FuzzedRoutes, ExporterSettings]) -> None:
     """What is spoiled above gives a whole collection as it is."""
     stub, settings = engine

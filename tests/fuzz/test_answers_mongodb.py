@@ -105,6 +105,8 @@ def replies(name: str) -> st.SearchStrategy[Document]:
 
 
 ANSWERS = st.fixed_dictionaries({name: replies(name) for name in KNOWN}).map(Answers)
+ALL_KNOWLEDGE = {"knowledge", "patterns", "pattern_lengths"}
+DISTRIBUTIONS = {"patterns", "pattern_lengths"}
 BODIES: list[str] = []
 
 
@@ -146,6 +148,40 @@ def test_the_recorded_answers_are_whole(mongo: FuzzedMongo) -> None:
     succeeded = samples.by("collector", "kato_exporter_collector_success")
     assert {"mongodb": 1, "knowledge": 1, "patterns": 1, "pattern_lengths": 1} == succeeded
     assert 15 == samples.value("kato_patterns", kb="alice_kato")
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "failed"),
+    [
+        ("listDatabases", {"databases": [{"name": 5}], "ok": 1.0}, ALL_KNOWLEDGE),
+        ("listDatabases", {"ok": 1.0}, ALL_KNOWLEDGE),
+        ("listCollections", cursor({"name": None}), ALL_KNOWLEDGE),
+        ("aggregate $collStats", cursor({"count": "x"}), {"knowledge"}),
+        ("aggregate $collStats", cursor({"count": Int64(-5)}), {"knowledge"}),
+        ("aggregate $collStats", cursor({"count": float("inf")}), {"knowledge"}),
+        ("aggregate $project", cursor({"_id": 1, "patterns": "x", "total": 1}), DISTRIBUTIONS),
+        ("aggregate $project", cursor({"_id": 1, "patterns": 1, "total": -1.0}), DISTRIBUTIONS),
+        (
+            "aggregate $project",
+            cursor({"_id": 1, "patterns": 1, "total": Decimal128("NaN")}),
+            DISTRIBUTIONS,
+        ),
+        ("find patterns_kb", cursor({"name": PATTERN, "frequency": float("inf")}), set()),
+        ("find patterns_kb", cursor({"name": 7, "frequency": 3}), set()),
+        ("find patterns_kb", {"ok": 0.0, "code": 50, "errmsg": 5}, {"patterns"}),
+        ("serverStatus", {**STATUS, "mem": {"resident": 1.7e308}, "ok": 1.0}, set()),
+    ],
+)
+def test_an_answer_of_another_type(
+    mongo: FuzzedMongo, command: str, reply: Document, failed: set[str]
+) -> None:
+    """Its collector fails, and no other; or what has the odd value is left out."""
+    whole = {name: known[0] for name, known in KNOWN.items()}
+    mongo.replies = Answers(whole | {command: reply}).reply
+    with fuzzed_exporter(settings_of(mongo)) as exporter:
+        samples = exporter.scrape()
+    succeeded = samples.by("collector", "kato_exporter_collector_success")
+    assert failed == {name for name, whole in succeeded.items() if not whole}
 
 
 def test_promtool_agrees() -> None:

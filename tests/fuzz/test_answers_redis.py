@@ -97,6 +97,19 @@ VALUES = st.one_of(
 
 
 SCANNED = st.lists(st.sampled_from(KEYS + STREAMS), max_size=4).map(lambda keys: resp([b"0", keys]))
+CHANNELS = [
+    b"__keyevent@0__:" + event
+    for event in (b"new", b"set", b"del", b"expired", b"evicted", b"\xff")
+]
+EVENTS = st.one_of(
+    st.tuples(st.just(b"message"), st.sampled_from(CHANNELS), st.sampled_from(KEYS)).map(resp),
+    st.tuples(
+        st.sampled_from([b"message", b"pmessage", b"pong", b"invalidate"]),
+        st.sampled_from(CHANNELS) | st.none() | st.binary(max_size=20),
+        st.sampled_from(STREAMS) | st.none() | st.integers() | st.binary(max_size=20),
+    ).map(resp),
+    st.tuples(st.sampled_from([b"message", b"unsubscribe"])).map(resp),
+)
 NUMBERS = st.integers(-2, 2**63).map(resp)
 KNOWN: dict[str, st.SearchStrategy[Reply]] = {
     "PING": st.just(resp("PONG")),
@@ -118,10 +131,7 @@ KNOWN: dict[str, st.SearchStrategy[Reply]] = {
     "SCARD": NUMBERS,
     "XLEN": NUMBERS,
     "MEMORY": NUMBERS | st.just(resp(None)),
-    "SUBSCRIBE": st.just(
-        resp((b"subscribe", b"__keyevent@0__:new", 1))
-        + resp((b"message", b"__keyevent@0__:\xff", KEYS[0]))
-    ),
+    "SUBSCRIBE": st.lists(EVENTS, max_size=6).map(b"".join),
 }
 
 
@@ -209,6 +219,62 @@ def test_the_recorded_answers_are_whole(redis: FuzzedRedis) -> None:
         samples = exporter.scrape()
     assert 1 == samples.value("kato_exporter_collector_success", collector="redis")
     assert 7 == samples.value("kato_redis_command_calls_total", command="keys")
+
+
+WHOLE: dict[str, Reply] = {
+    "PING": resp("PONG"),
+    "INFO": resp(INFO.encode()),
+    "INFO commandstats": resp(STATS.encode()),
+    "CONFIG GET": resp({b"notify-keyspace-events": b"Egxen"}),
+    "TIME": resp([b"1795383353", b"0"]),
+    "SCAN": resp([b"0", KEYS[:1]]),
+    "TYPE": resp("string"),
+    "STRLEN": resp(100),
+    "PTTL": resp(60_000),
+    "MGET": resp([json.dumps(RECORDS[0]).encode()]),
+    "SCARD": resp(1),
+    "SUBSCRIBE": b"",
+}
+
+
+@pytest.mark.usefixtures("quick_reconnects")
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        ("SCAN", resp([b"0", [1]])),
+        ("SCAN", resp([b"0", [None]])),
+        ("TIME", resp([b"1795383353", None])),
+        ("CONFIG GET", resp({b"notify-keyspace-events": 5})),
+        ("MGET", resp([5])),
+        ("SCARD", resp(b"x")),
+        ("SUBSCRIBE", resp((b"message", CHANNELS[0], 7))),
+        ("SUBSCRIBE", resp((b"message", CHANNELS[-1], KEYS[0]))),
+        ("SUBSCRIBE", resp((b"message",))),
+    ],
+)
+def test_an_answer_of_another_type(redis: FuzzedRedis, command: str, reply: Reply) -> None:
+    """It is the store's fault, not one of ours, and nothing that follows it ends."""
+    redis.replies = WHOLE | {command: reply}
+    with fuzzed_exporter(settings_of(redis)) as exporter:
+        (tracker,) = exporter.background
+        tracker.start()
+        try:
+            looked(exporter)
+            exporter.scrape()
+            redis.replies = WHOLE
+            eventually(
+                lambda: (
+                    1 == exporter.scrape().value("kato_sessions_active")
+                    and 1
+                    == exporter.scrape().value(
+                        "kato_exporter_collector_success", collector="session_values"
+                    )
+                ),
+                within=20,
+                what="sessions are seen",
+            )
+        finally:
+            tracker.stop()
 
 
 def test_promtool_agrees() -> None:

@@ -27,8 +27,8 @@ from support.fault_proxy import FaultProxy
 from support.http_answers import HTML, Answer, Answers, answering, tls
 from support.waiting import at_most, eventually
 
-TIMEOUT = 0.5
-AT_MOST = 0.95
+TIMEOUT = 1.0
+AT_MOST = 1.9
 KEY = "s3cret-word"
 READ_ONLY_KEY = "read-only-s3cret"
 NAME = "vectors_alice_kato"
@@ -198,7 +198,7 @@ def test_a_silent_server_costs_the_timeout(
     ):
         ask(store)
         proxy.black_hole()
-        with at_most(AT_MOST), pytest.raises(StoreError, match=r"no answer within 0\.5 s"):
+        with at_most(AT_MOST), pytest.raises(StoreError, match="no answer within 1 s"):
             ask(store)
         proxy.cut()
         proxy.heal()
@@ -215,10 +215,10 @@ def test_an_answer_that_drips_costs_the_timeout(client: QdrantClient) -> None:
     ):
         proxy.drip(0.05)
         for _ in range(2):
-            with at_most(AT_MOST), pytest.raises(StoreError, match=r"no answer within 0\.5 s"):
+            with at_most(AT_MOST), pytest.raises(StoreError, match="no answer within 1 s"):
                 store.version(Deadline.after(10))
         proxy.drip(0.4)
-        with at_most(0.75), pytest.raises(StoreError, match=r"no answer within 0\.5 s"):
+        with at_most(1.3), pytest.raises(StoreError, match="no answer within 1 s"):
             store.version(Deadline.after(10))
         with at_most(0.35), pytest.raises(StoreError, match=r"no answer within 0\.1"):
             store.version(Deadline.after(0.15))

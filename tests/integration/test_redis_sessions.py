@@ -494,8 +494,8 @@ def test_a_silent_server_ends_a_page_in_time() -> None:
     """A server that never answers is a StoreError within the time limit."""
     with (
         black_hole() as port,
-        closing(RedisConnection(f"redis://{LOOPBACK}:{port}", timeout=0.3)) as connection,
-        at_most(1.0),
+        closing(RedisConnection(f"redis://{LOOPBACK}:{port}", timeout=1.0)) as connection,
+        at_most(3.3),
         pytest.raises(StoreError),
     ):
         SessionRecords(connection, seconds=SECONDS).page()

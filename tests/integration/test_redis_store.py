@@ -31,8 +31,8 @@ from support.fault_proxy import FaultProxy
 from support.servers import RedisServer, black_hole
 from support.waiting import at_most, eventually
 
-TIMEOUT = 0.5
-AT_MOST = 0.9
+TIMEOUT = 1.0
+AT_MOST = 1.9
 PASSWORD = "s3cret-word"
 EVENTS: tuple[Keyevent, ...] = ("new", "del", "expired", "evicted")
 

@@ -4,6 +4,7 @@ import socketserver
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any
 
 from kato_exporter.demo.servers import LOOPBACK
@@ -31,11 +32,14 @@ class FuzzedRedis(socketserver.ThreadingTCPServer):
         self.replies: Replies = {}
 
     def reply(self, command: list[str]) -> Reply:
-        """Answer one command."""
+        """Answer one command; a subscription is confirmed first."""
         known: Replies = {**_HANDSHAKE, **self.replies}
         name = command[0].upper() if command else ""
         two = " ".join([name, *(command[1:2])])
-        return known.get(two) or known.get(name) or b"-ERR unknown command\r\n"
+        found = known.get(two) or known.get(name)
+        if name == "SUBSCRIBE":
+            return b"".join(map(_confirmed, command[1:], count(1))) + (found or b"")
+        return found or b"-ERR unknown command\r\n"
 
 
 class _Conversation(socketserver.StreamRequestHandler):
@@ -63,6 +67,10 @@ def fuzzed_redis() -> Iterator[FuzzedRedis]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def _confirmed(channel: str, number: int) -> Reply:
+    return resp((b"subscribe", channel.encode(), number))
 
 
 def resp(value: Any) -> Reply:  # noqa: PLR0911 - one for each type

@@ -70,6 +70,7 @@ def test_a_hash_is_not_in_what_is_shown_of_an_account() -> None:
         ("[alice", "is not TOML: Expected ']' at the end of a table declaration"),
         ("[a]\nrole='viewer'\n[a]\n", "is not TOML: Cannot declare ('a',) twice"),
         (b"\xff", "is not TOML: no UTF-8"),
+        ("a = " + "[" * 5_000, "is nested too deeply"),
         ("[alice]", '[alice] role: is missing; give "viewer" or "editor"'),
         ('[alice]\nrole = "admin"', '[alice] role: is \'admin\'; give "viewer" or "editor"'),
         ("[alice]\nrole = true", '[alice] role: is True; give "viewer" or "editor"'),

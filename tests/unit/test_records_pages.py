@@ -213,6 +213,10 @@ def test_a_form_that_is_not_ours_is_a_400(site: Site, path: str, form: dict[str,
     planned = site.plan()
     target = path.replace("/operations/<id>", planned)
     assert 400 == site.send(target, **form).status_code
+    for form_of_answer in ("jsonl", "csv"):
+        refused = site.send(f"{target}?format={form_of_answer}", **form)
+        assert 400 == refused.status_code
+        assert refused.content_type.startswith("text/plain")
     assert 409 == site.send(f"{planned}/confirm", digest="é").status_code
 
 

@@ -818,6 +818,7 @@ def test_no_secret_is_shown(site: Site) -> None:
         ("[]", "is of type list; it needs a mapping"),
         ("a: b: c", "line 1: mapping values are not allowed here"),
         ("\0", "is not YAML in UTF-8"),
+        ("a: " + "[" * 5_000, "is nested too deeply"),
         (f"{USERS}  alice: {HASH}\n", 'line 3: "alice" is given twice; keep one'),
         ("rate_limit: {}", "rate_limit: is not supported; remove it and limit requests in a proxy"),
         ("tls_server_config: x", "tls_server_config: is of type str; it needs a mapping"),

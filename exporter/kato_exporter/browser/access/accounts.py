@@ -123,9 +123,11 @@ def parse_accounts(file: Path, content: bytes) -> dict[str, Account]:
     """Read the text of an accounts file, by name; raise AccountsError where it is not right."""
     try:
         tables = tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = "no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise AccountsError(f"{file}: is not TOML: {reason}") from error
+    except RecursionError as error:
+        raise AccountsError(f"{file}: is nested too deeply") from error
     if not tables:
         raise AccountsError(f"{file}: has no account; {_advice('NAME')}")
     return {name: _account(file, name, table) for name, table in tables.items()}

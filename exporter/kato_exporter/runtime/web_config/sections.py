@@ -83,6 +83,8 @@ def read_sections(path: Path) -> Section:
 
 
 def _yaml_problem(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return "is not YAML in UTF-8"
     # PyYAML puts what it stumbled over in quotes.

@@ -58,12 +58,14 @@ class ContainerEventFeed:
             self._response.raw.shutdown()
 
     def _lines(self) -> Iterator[bytes]:
-        buffer = b""
+        pending = bytearray()
         for chunk in self._chunks():
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            if len(buffer) > _MOST_EVENT_BYTES:
+            pending += chunk
+            if b"\n" in chunk:
+                *lines, pending = pending.split(b"\n")
+                yield from (bytes(line) for line in lines if line.strip())
+            if len(pending) > _MOST_EVENT_BYTES:
                 raise StoreError(f"an event of more than {_MOST_EVENT_BYTES} bytes")
-            yield from (line for line in lines if line.strip())
 
     def _chunks(self) -> Iterator[bytes]:
         size = None if getattr(self._response.raw, "chunked", False) else 1
