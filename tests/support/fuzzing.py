@@ -1,10 +1,11 @@
 """What the fuzz tests feed the product with: anything, and records with anything in them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,9 @@ FULL = bool(os.environ.get("KATO_TEST_FULL"))
 """Whether there is time for many examples, and for others each time."""
 
 _TIMES_IN_FULL = 20
+_SECONDS, _SECONDS_IN_FULL = 180, 1_800
+
+Test = TypeVar("Test", bound=Callable[..., None])
 
 ODD_TEXTS = (
     "",
@@ -51,12 +55,12 @@ _MOST_LEVELS = 60
 _RATES = (0.002, 0.02, 0.1, 0.4)
 
 
-def examples(number: int) -> settings:
-    """Give the settings of a test that takes so many examples, the same ones each time.
+def examples(number: int) -> Callable[[Test], Test]:
+    """Let a test take so many examples, the same ones each time.
 
     With KATO_TEST_FULL they are many more, and others each time.
     """
-    return settings(
+    chosen = settings(
         max_examples=number * (_TIMES_IN_FULL if FULL else 1),
         derandomize=not FULL,
         print_blob=True,
@@ -67,6 +71,8 @@ def examples(number: int) -> settings:
             HealthCheck.function_scoped_fixture,
         ],
     )
+    in_time = pytest.mark.timeout(_SECONDS_IN_FULL if FULL else _SECONDS)
+    return lambda test: in_time(chosen(test))
 
 
 def spoiled(records: Sequence[Any], odd: st.SearchStrategy[Any] = ANY_JSON) -> Any:
