@@ -14,10 +14,10 @@ from urllib.parse import quote
 import pytest
 from bson import ObjectId
 from flask.testing import FlaskClient
+from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
 from kato_exporter.browser.access.accounts import Account, Accounts, Role
-from kato_exporter.browser.access.passwords import hash_password
 from kato_exporter.browser.assembly import assemble
 from kato_exporter.browser.records import desk as records_desk
 from kato_exporter.demo.shapes import Document
@@ -34,7 +34,7 @@ from support.servers import MongoServer, RedisServer
 
 KB = "alice_kato"
 PASSWORD = "correct horse battery staple"
-PASSWORD_HASH = hash_password(PASSWORD)
+PASSWORD_HASH = generate_password_hash(PASSWORD, "scrypt:1024:8:1")
 HOSTILE = [
     "<script>alert(1)</script>",
     "\n\n{{7*7}}</textarea><img src=x>",

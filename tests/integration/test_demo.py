@@ -48,6 +48,7 @@ NOON = 1_795_392_000.25
 STORES = ("redis", "mongodb", "qdrant", "kato_api")
 
 TEN_MINUTES = 600
+FULL = bool(os.environ.get("KATO_TEST_FULL"))
 
 
 class Stores:
@@ -381,6 +382,7 @@ def test_deleting_an_expired_session_counts_as_expiry(stores: Stores) -> None:
     assert (1, 1) == (workload.truth.deleted, workload.truth.expired)
 
 
+@pytest.mark.alone
 def test_the_rate_is_kept(stores: Stores) -> None:
     """At 20 steps a second there are about 20 learnings in a second, and no more."""
     workload = Workload(stores.redis, stores.mongo, seed=1)
@@ -542,7 +544,7 @@ def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
         assert 0 == status, errors
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM] if FULL else [signal.SIGINT])
 def test_a_signal_ends_a_demo(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end it in order, and coming twice changes nothing."""
     with demo(tmp_path / "files") as running:
@@ -570,7 +572,8 @@ def test_a_signal_during_start_ends_a_demo(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "name"), [("/bin/mongod ", "MongoDB"), (" kato_exporter serve", "the exporter")]
+    ("program", "name"),
+    [("/bin/mongod ", "MongoDB"), *([(" kato_exporter serve", "the exporter")] if FULL else ())],
 )
 def test_a_lost_part_ends_a_demo(tmp_path: Path, program: str, name: str) -> None:
     """When a part is killed, the demo names it, ends the rest and gives status 1."""
@@ -584,9 +587,7 @@ def test_a_lost_part_ends_a_demo(tmp_path: Path, program: str, name: str) -> Non
         assert "Traceback" not in errors
 
 
-@pytest.mark.skipif(
-    not os.environ.get("KATO_TEST_FULL"), reason="takes ten minutes; KATO_TEST_FULL=1 runs it"
-)
+@pytest.mark.skipif(not FULL, reason="takes ten minutes; KATO_TEST_FULL=1 runs it")
 @pytest.mark.timeout(TEN_MINUTES + 120)
 def test_a_healthy_demo_fires_nothing_but_the_dead_mans_switch(tmp_path: Path) -> None:
     """For ten minutes, whatever is pending meanwhile."""

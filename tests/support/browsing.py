@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote
@@ -46,6 +46,9 @@ _START_SECONDS = 20.0
 _END_SECONDS = 15.0
 
 
+_hashed = cache(hash_password)
+
+
 class RunningBrowser:
     """`kato-exporter browse` on a free port; `settings` are environment variables."""
 
@@ -53,7 +56,7 @@ class RunningBrowser:
         """Start it; its accounts and what it prints are in the directory."""
         directory.mkdir(exist_ok=True)
         accounts = directory / "accounts.toml"
-        hashed = hash_password(PASSWORD)
+        hashed = _hashed(PASSWORD)
         known = Account(READER, "viewer", hashed), Account(EDITOR, "editor", hashed)
         accounts.write_text("".join(map(account_lines, known)), encoding="utf-8")
         own = {"KATO_BROWSER_LISTEN": "127.0.0.1:0", "KATO_BROWSER_ACCOUNTS_FILE": str(accounts)}

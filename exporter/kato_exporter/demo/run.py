@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import sysconfig
 import time
@@ -229,8 +230,22 @@ class Demo:
         port = self._parts.enter_context(serving(app))
         self._told.append(Part(name, f"http://{LOOPBACK}:{port}", remark))
 
+    def _port_near(self, preferred: int) -> tuple[int, str]:
+        """Give the preferred port, or a free one and the remark that the other is taken.
+
+        Two demos that begin at the same moment would both find it free: so the first one claims it,
+        by an abstract socket, which ends with its process.
+        """
+        claim = self._parts.enter_context(socket.socket(socket.AF_UNIX))
+        try:
+            claim.bind(f"\0kato-exporter-demo-{preferred}")
+            port = free_port(preferred)
+        except OSError:
+            port = free_port()
+        return port, "" if port == preferred else f"{preferred} is taken"
+
     def _start_exporter(self) -> Server:
-        port, remark = _port_near(EXPORTER_PORT)
+        port, remark = self._port_near(EXPORTER_PORT)
         places = {part.name: part.place for part in self._told}
         exporter = Server(
             "the exporter",
@@ -260,7 +275,7 @@ class Demo:
 
     def _start_browser(self) -> Server:
         """Start it with one account, whose password is told and is good for this run."""
-        port, remark = _port_near(BROWSER_PORT)
+        port, remark = self._port_near(BROWSER_PORT)
         places = {part.name: part.place for part in self._told}
         password = secrets.token_urlsafe(12)
         account = Account(THIS_RUNS_USER, "editor", hash_password(password))
@@ -299,7 +314,7 @@ class Demo:
         if not (shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")):
             self._told.insert(2, Part("alertmanager", "left out: not on the PATH"))
             return None
-        port, remark = _port_near(ALERTMANAGER_PORT)
+        port, remark = self._port_near(ALERTMANAGER_PORT)
         directory = self._directory / "alertmanager"
         directory.mkdir()
         server = start_alertmanager(directory, config, port=port, cancelled=self._ending.asked)
@@ -313,7 +328,7 @@ class Demo:
         if shutil.which("prometheus") is None:
             self._told.insert(2, Part("prometheus", "left out: not on the PATH"))
             return
-        port, remark = _port_near(PROMETHEUS_PORT)
+        port, remark = self._port_near(PROMETHEUS_PORT)
         directory = self._directory / "prometheus"
         directory.mkdir()
         config = directory / "prometheus.yml"
@@ -419,12 +434,6 @@ def prometheus_config(
 def _observatory() -> Path:
     """Find rules, routes and runbooks: in the source tree, or where a wheel has put them."""
     return _SOURCE_TREE if (_SOURCE_TREE / "prometheus").is_dir() else _INSTALLED
-
-
-def _port_near(preferred: int) -> tuple[int, str]:
-    """Give the preferred port, or a free one and the remark that the other is taken."""
-    port = free_port(preferred)
-    return port, "" if port == preferred else f"{preferred} is taken"
 
 
 def _environment_without_kato() -> dict[str, str]:
