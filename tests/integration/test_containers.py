@@ -157,8 +157,15 @@ def test_the_working_set_is_what_a_container_holds(engine: DockerEngine, watch: 
     assert value_of(found, "pids", name="kato") == 1
 
 
+@pytest.fixture
+def on_disk() -> Iterator[Path]:
+    """Give a directory that is not in memory."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        yield Path(directory)
+
+
 def test_a_file_that_is_read_is_usage_but_no_working_set(
-    engine: DockerEngine, watch: WatchHost, tmp_path: Path
+    engine: DockerEngine, watch: WatchHost, on_disk: Path
 ) -> None:
     """Page cache that the kernel gives back first does not look like need.
 
@@ -167,12 +174,12 @@ def test_a_file_that_is_read_is_usage_but_no_working_set(
     for number in range(4):
         past_the_cache = ("bs=1M", "count=200", "oflag=direct")  # or we are charged for its pages
         subprocess.run(
-            ["/usr/bin/dd", "if=/dev/zero", f"of={tmp_path}/{number}", *past_the_cache],
+            ["/usr/bin/dd", "if=/dev/zero", f"of={on_disk}/{number}", *past_the_cache],
             check=True,
             capture_output=True,
         )
     reader = f"for file in /data/*; do wc -c $file; sleep 3; done; {IDLE}"
-    engine.run("kato", reader, binds=[f"{tmp_path}:/data:ro"], network="none")
+    engine.run("kato", reader, binds=[f"{on_disk}:/data:ro"], network="none")
     found = watch(engine.host).until(
         "the file has been read",
         lambda found: (value_of(found, "memory_usage_bytes", name="kato") or 0) > 200 * MIB,

@@ -509,7 +509,7 @@ def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
         with suppress(OSError):  # taken by someone else is taken as well
             taken.enter_context(socket.create_server(("127.0.0.1", 9898)))
         running = taken.enter_context(
-            demo(tmp_path / "files", 2, KATO_REDIS_URL="redis://127.0.0.1:1", KATO_FOO="1")
+            demo(tmp_path / "files", 8, KATO_REDIS_URL="redis://127.0.0.1:1", KATO_FOO="1")
         )
         told = running.until_ready()
         exporter, remark = told["exporter"].split(maxsplit=1)

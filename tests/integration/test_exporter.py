@@ -47,7 +47,7 @@ from support.servers import MongoServer, RedisServer, missing, started
 from support.waiting import at_most, eventually
 
 INTERVAL = 2.0
-PATIENCE = 10.0
+PATIENCE = 30.0
 MARGIN = 1.5
 """Seconds that a loaded machine may add to what is promised."""
 

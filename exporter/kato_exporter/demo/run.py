@@ -54,7 +54,7 @@ _INSTALLED = Path(sysconfig.get_path("data"), "share", "kato-exporter")
 
 _SCRAPE_INTERVAL = "5s"
 _LOOK_AFTER_SECONDS = 0.25
-_STORE_TIMEOUT_SECONDS = 2
+_STORE_TIMEOUT_SECONDS = 10
 _TIME_TO_DIE_SECONDS = 1
 """A server that is being killed closes its connections a little before it is gone."""
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
