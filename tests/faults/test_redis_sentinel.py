@@ -241,7 +241,7 @@ def test_no_sentinel_that_answers_is_an_error_in_time() -> None:
         url = f"redis+sentinel://{LOOPBACK}:{first},{LOOPBACK}:{second}/{SERVICE}"
         with (
             closing(RedisStore(url, timeout=1.0)) as store,
-            at_most(1.9),
+            at_most(1.8),
             pytest.raises(StoreError, match=f"no Sentinel names a master: {LOOPBACK}:{first}: "),
         ):
             store.probe(Deadline.after(1.0))

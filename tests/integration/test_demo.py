@@ -508,6 +508,9 @@ def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
     with ExitStack() as taken:
         with suppress(OSError):  # taken by someone else is taken as well
             taken.enter_context(socket.create_server(("127.0.0.1", 9898)))
+        claim = taken.enter_context(socket.socket(socket.AF_UNIX))
+        with suppress(OSError):  # as another demo does that begins now
+            claim.bind("\0kato-exporter-demo-9090")
         running = taken.enter_context(
             demo(tmp_path / "files", 8, KATO_REDIS_URL="redis://127.0.0.1:1", KATO_FOO="1")
         )
@@ -519,6 +522,7 @@ def test_a_demo_ends_after_its_duration(tmp_path: Path) -> None:
             *("redis", "mongodb", "qdrant", "kato-api"),
         ] == list(told)
         assert remark == "(9898 is taken)"
+        assert told["prometheus"].endswith("(9090 is taken)")
         assert "Valkey 9" in told["redis"]
         assert "MongoDB 6" in told["mongodb"]
         qdrant, stub = told["qdrant"].split(maxsplit=1)

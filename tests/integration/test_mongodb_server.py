@@ -238,7 +238,7 @@ def test_no_time_left_is_not_for_ever(mongo: MongoServer) -> None:
     with FaultProxy(int(mongo.url.rpartition(":")[2])) as proxy:
         proxy.black_hole()
         url = f"mongodb://127.0.0.1:{proxy.port}"
-        with closing(opened(url)) as store, at_most(3.0), pytest.raises(StoreError):
+        with closing(opened(url)) as store, at_most(1.0), pytest.raises(StoreError):
             store.probe(Deadline.after(0))
 
 

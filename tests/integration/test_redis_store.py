@@ -32,7 +32,7 @@ from support.servers import RedisServer, black_hole
 from support.waiting import at_most, eventually
 
 TIMEOUT = 1.0
-AT_MOST = 1.9
+AT_MOST = 1.8
 PASSWORD = "s3cret-word"
 EVENTS: tuple[Keyevent, ...] = ("new", "del", "expired", "evicted")
 
@@ -431,7 +431,7 @@ def test_a_server_that_is_down_is_an_error_at_once(question: str) -> None:
     """Where nothing listens, every question raises StoreError and none waits."""
     url = f"redis://user:{PASSWORD}@{LOOPBACK}:{free_port()}/0"
     with closing(RedisStore(url, timeout=TIMEOUT)) as store:
-        with at_most(AT_MOST), pytest.raises(StoreError) as error:
+        with at_most(TIMEOUT), pytest.raises(StoreError) as error:
             QUESTIONS[question](store)
 
         assert "refused" in one_line_without_secrets(error)
