@@ -16,6 +16,7 @@ from kato_exporter.stores.errors import StoreError
 from kato_exporter.stores.redis.store import Keyevent, RedisStore
 from support.exporting import exporters
 from support.exposition import Samples
+from support.fault_proxy import FaultProxy
 from support.redis_sentinel import PATIENCE, SERVICE, Watched, watched
 from support.redis_servers import redis_server
 from support.servers import black_hole
@@ -245,6 +246,16 @@ def test_no_sentinel_that_answers_is_an_error_in_time() -> None:
             pytest.raises(StoreError, match=f"no Sentinel names a master: {LOOPBACK}:{first}: "),
         ):
             store.probe(Deadline.after(1.0))
+
+
+def test_a_sentinel_that_drips_is_passed_over(calm_trio: Watched) -> None:
+    """One that says a byte now and then is as good as one that is silent."""
+    with FaultProxy(calm_trio.sentinel.port) as proxy:
+        proxy.drip(0.1)
+        places = f"{LOOPBACK}:{proxy.port},{LOOPBACK}:{calm_trio.sentinel.port}"
+        url = f"redis+sentinel://{places}/{SERVICE}"
+        with closing(RedisStore(url, timeout=1.0)) as store, at_most(1.8):
+            assert calm_trio.first.port == port_of(store)
 
 
 def test_a_service_that_no_sentinel_knows_is_named(calm_trio: Watched) -> None:

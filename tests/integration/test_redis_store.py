@@ -490,6 +490,21 @@ def test_a_feed_tells_that_its_server_has_ended(
             step(feed)
 
 
+@pytest.mark.parametrize("pause", [0.01, 0.4])
+def test_a_reply_that_drips_costs_the_timeout(valkey: RedisServer, pause: float) -> None:
+    """A byte now and then does not keep the wait for a reply alive; the next reply is whole."""
+    with (
+        FaultProxy(urlsplit(valkey.url).port or 0) as proxy,
+        closing(RedisStore(f"redis://{LOOPBACK}:{proxy.port}", timeout=TIMEOUT)) as store,
+    ):
+        store.info()
+        proxy.drip(pause)
+        with at_most(AT_MOST), pytest.raises(StoreError, match="Timeout"):
+            store.info()
+        proxy.heal()
+        assert "redis_version" in store.info()
+
+
 def test_an_event_that_comes_in_pieces_is_waited_for(valkey: RedisServer) -> None:
     """Half a message is no loss of the connection: whoever has no time left gets it later."""
     valkey.client.config_set("notify-keyspace-events", "Egxen")

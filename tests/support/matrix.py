@@ -16,6 +16,9 @@ SLOW_SECONDS = 10.0
 STORE_TIMEOUT = 1.0
 """What KATO_STORE_TIMEOUT is for both sides, in seconds."""
 
+DRIP_SECONDS = 0.9
+"""The pause after each byte of a store that drips, which is no longer than STORE_TIMEOUT."""
+
 Side = Literal["exporter", "browser"]
 
 
@@ -89,6 +92,11 @@ FAULTS = (
         "slow",
         f"each piece of an answer is held for {SLOW_SECONDS:g} s",
         lambda store: store.proxy.delay(SLOW_SECONDS),
+    ),
+    Fault(
+        "drip",
+        f"answers come byte by byte, {DRIP_SECONDS:g} s apart, each in time when taken alone",
+        lambda store: store.proxy.drip(DRIP_SECONDS),
     ),
     Fault(
         "cut",

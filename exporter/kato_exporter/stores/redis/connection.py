@@ -11,6 +11,7 @@ from redis.retry import Retry
 
 from kato_exporter.stores.errors import QueryError, StoreError
 from kato_exporter.stores.redis.sentinel import SentinelMaster, SentinelUrl
+from kato_exporter.stores.redis.timed_connections import connection_class
 
 
 @contextmanager
@@ -75,7 +76,8 @@ class RedisConnection:
         }
         if self._sentinels is not None:
             return self._sentinels.client(**options)
-        return redis.Redis.from_url(self._url, **options)
+        scheme = urlsplit(self._url).scheme
+        return redis.Redis.from_url(self._url, connection_class=connection_class(scheme), **options)
 
     def close(self) -> None:
         """Give back every connection of the pool, and those to the Sentinels."""

@@ -16,6 +16,8 @@ from redis.sentinel import (
     SentinelManagedSSLConnection,
 )
 
+from kato_exporter.stores.redis.timed_connections import TimedReplies, connection_class
+
 Address = tuple[str, int]
 """A host, without brackets, and a port."""
 
@@ -85,7 +87,7 @@ class SentinelUrl:
         )
 
 
-class _MasterConnection(SentinelManagedConnection):
+class _MasterConnection(TimedReplies, SentinelManagedConnection):
     """A connection that ends after an error, as all others of the library do.
 
     The library's own stays with a master that hangs, and never asks the Sentinels again.
@@ -117,14 +119,16 @@ class SentinelMaster:
         self._sentinels = [
             (
                 _spelled((host, port)),
-                redis.Redis(
-                    host=host,
-                    port=port,
-                    socket_timeout=share,
-                    socket_connect_timeout=share,
-                    retry=Retry(NoBackoff(), 0),
-                    ssl=url.tls,
-                    **url.sentinel_options,
+                redis.Redis.from_pool(
+                    redis.ConnectionPool(
+                        connection_class=connection_class("rediss" if url.tls else "redis"),
+                        host=host,
+                        port=port,
+                        socket_timeout=share,
+                        socket_connect_timeout=share,
+                        retry=Retry(NoBackoff(), 0),
+                        **url.sentinel_options,
+                    )
                 ),
             )
             for host, port in url.sentinels
