@@ -412,7 +412,8 @@ class Search:
 def searches(stores: Stores, sessions: list[str], small: None) -> dict[str, Search]:
     """Give a search for each kind of record but keys."""
     del small
-    number = stores.mongo[SMALL_KB]["patterns_kb"].count_documents({"frequency": {"$gte": 4}})
+    patterns = stores.mongo[SMALL_KB]["patterns_kb"].count_documents({"frequency": {"$gte": 4}})
+    documents = stores.mongo[KB][ODD].count_documents({"n": {"$gte": 100}})
     return {
         "sessions": Search(
             page="/sessions",
@@ -429,7 +430,7 @@ def searches(stores: Stores, sessions: list[str], small: None) -> dict[str, Sear
             chosen={"Sorted by": "length"},
             button="Search",
             kind="pattern",
-            found=number,
+            found=patterns,
             truth=lambda: small_truth(stores),
         ),
         "documents": Search(
@@ -438,7 +439,7 @@ def searches(stores: Stores, sessions: list[str], small: None) -> dict[str, Sear
             chosen={"Comparison": "at_least"},
             button="Search",
             kind="document",
-            found=20,
+            found=documents,
             truth=lambda: store_truth.database(stores.mongo, KB),
         ),
         "points": Search(

@@ -185,8 +185,7 @@ def test_values_are_what_the_stores_say(
     def knowledge_told() -> Samples | None:
         now = running.scrape()
         counted = {kb: mongo.client[kb][PREDICTIONS].count_documents({}) for kb in kbs}
-        age = now.value("kato_exporter_collector_snapshot_age_seconds", collector="patterns")
-        fresh = age is not None and age < time.time() - settled_at
+        fresh = now.asked_since(settled_at, "knowledge", "patterns", "pattern_lengths")
         return now if fresh and counted == now.by("kb", "kato_predictions") else None
 
     kbs = [knowledge_base_of(node) for node in NODES]

@@ -160,8 +160,7 @@ class Soak:
 
         def are_new() -> bool:
             samples = Samples.of(self.scene.exporter.get(f"/metrics?{chosen}").text)
-            name = "kato_exporter_collector_last_success_timestamp_seconds"
-            return all(last > now for last in samples.by("collector", name).values())
+            return samples.asked_since(now, *_COUNTING)
 
         eventually(are_new, within=_PATIENCE_WITH_COUNTS, what="all has been counted once more")
 

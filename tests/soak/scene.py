@@ -21,9 +21,6 @@ from support.exporting import RunningExporter, exporters
 from support.fault_proxy import FaultProxy
 from support.servers import started
 
-STORE_TIMEOUT = 1.0
-"""The patience of exporter and browser with a store, in seconds."""
-
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -61,7 +58,6 @@ def running_scene(directory: Path, *, seed: int) -> Iterator[Scene]:
             "KATO_REDIS_URL": f"redis://{LOOPBACK}:{proxies['redis'].port}/0",
             "KATO_MONGO_URL": f"mongodb://{LOOPBACK}:{proxies['mongodb'].port}",
             "KATO_QDRANT_URL": f"http://{LOOPBACK}:{proxies['qdrant'].port}",
-            "KATO_STORE_TIMEOUT": f"{STORE_TIMEOUT}s",
         }
         start_exporter = stack.enter_context(exporters(directory))
         exporter = start_exporter(

@@ -48,6 +48,22 @@ class Samples:
             and label in dict(labels)
         }
 
+    def asked_since(self, moment: float, *collectors: str) -> bool:
+        """Tell whether all these collectors began and ended their last questions after a moment.
+
+        It is in epoch seconds.
+        """
+        about = {
+            what: self.by("collector", f"kato_exporter_collector_{what}")
+            for what in ("success", "last_success_timestamp_seconds", "duration_seconds")
+        }
+        return all(
+            about["success"].get(name) == 1
+            and about["last_success_timestamp_seconds"][name] - about["duration_seconds"][name]
+            > moment
+            for name in collectors
+        )
+
     def under(self, prefixes: tuple[str, ...]) -> dict[Series, float]:
         """Give the series whose names begin with one of the prefixes."""
         return {
