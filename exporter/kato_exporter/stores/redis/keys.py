@@ -249,9 +249,10 @@ def _lifetime(milliseconds: object) -> float | None:
 def _next_step(full: float, looked_at: int) -> int:
     """Choose how many keys to look at next, so that they fill what is left of the page.
 
-    `full` is the share of the page that the keys looked at so far have filled.
+    `full` is the share of the page that the keys looked at so far have filled. Few keys tell little
+    of those that follow: so it is twice as many as so far at most.
     """
-    expected = looked_at * (1 - full) / full if full else 2 * looked_at
+    expected = looked_at * min(2.0, (1 - full) / full if full else math.inf)
     return round(max(_SMALLEST_STEP, min(_LARGEST_STEP, expected)))
 
 
