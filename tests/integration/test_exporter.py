@@ -55,9 +55,11 @@ QUICK = {
     "KATO_SESSIONS_INTERVAL": f"{INTERVAL:g}s",
     "KATO_KNOWLEDGE_INTERVAL": f"{INTERVAL:g}s",
     "KATO_PATTERNS_INTERVAL": f"{INTERVAL:g}s",
+    "KATO_LOAD_SHARE": "1",
     "KATO_STORE_TIMEOUT": "1s",
     "KATO_REDIS_MANAGE_NOTIFICATIONS": "true",
 }
+"""Short intervals, which with a share of 1 also hold where a collection takes long."""
 
 ALLOTTED = ("kato_kb_storage_bytes", "kato_kb_index_bytes")
 """What MongoDB allots anew when it recovers from a crash."""
