@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain, combinations
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -19,6 +21,7 @@ from kato_exporter.demo.shapes import session_id, session_key
 from kato_exporter.kato.session_records import LARGEST_RECORD
 from kato_exporter.stores.deadline import Deadline
 from kato_exporter.stores.errors import QueryError, StoreError
+from kato_exporter.stores.redis.connection import RedisConnection
 from kato_exporter.stores.redis.store import (
     Keyevent,
     RedisStore,
@@ -503,6 +506,20 @@ def test_a_reply_that_drips_costs_the_timeout(valkey: RedisServer, pause: float)
             store.info()
         proxy.heal()
         assert "redis_version" in store.info()
+
+
+def test_a_parser_may_peek_and_read_in_place(valkey: RedisServer) -> None:
+    """As that of hiredis does, which the library takes where it is installed."""
+    with closing(RedisConnection(valkey.url, timeout=TIMEOUT)) as opened:
+        connection: Any = opened.client.connection_pool.get_connection()
+        reader = connection._get_socket()  # noqa: SLF001 - what parsers are given
+        connection.send_command("PING")
+        buffer = bytearray(7)
+
+        assert b"+" == reader.recv(1, socket.MSG_PEEK)
+        assert len(buffer) == reader.recv_into(buffer)
+        assert b"+PONG\r\n" == buffer
+        connection.disconnect()
 
 
 def test_an_event_that_comes_in_pieces_is_waited_for(valkey: RedisServer) -> None:

@@ -30,7 +30,7 @@ _READING_INTERVAL = 0.5
 _SAMPLING_INTERVAL = 0.1
 _ASKERS = 4
 _COUNTING = ("knowledge", "patterns", "pattern_lengths", "qdrant")
-"""The collectors of what is compared at the end; each rests for long after a long collection."""
+"""The collectors of what is compared at the end."""
 _PATIENCE_WITH_COUNTS = 180.0
 
 

@@ -70,7 +70,7 @@ def running_scene(directory: Path, *, seed: int) -> Iterator[Scene]:
             KATO_PATTERNS_INTERVAL="5s",
             KATO_QDRANT_INTERVAL="5s",
             KATO_API_INTERVAL="5s",
-            KATO_LOAD_SHARE="1",
+            KATO_LOAD_SHARE="1",  # so that the intervals hold where a collection takes long
         )
         browser = stack.enter_context(browsing(directory / "browser", **settings))
         yield Scene(workload, mongo, proxies, exporter, browser)

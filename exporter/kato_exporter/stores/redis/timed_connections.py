@@ -20,7 +20,7 @@ from kato_exporter.stores.deadline import Deadline
 
 
 class TimedReplies(AbstractConnection):
-    """Makes a kind of connection hold its `socket_timeout` for every reply; comes before it."""
+    """Mixed into a kind of connection, before it: `socket_timeout` then bounds every reply."""
 
     _sock: "_TimedSocket | None"  # type: ignore[assignment]
 
@@ -69,13 +69,13 @@ class _TimedSocket:
         finally:
             self._deadline = None
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, flags: int = 0) -> bytes:
         with self._limited():
-            return self._inner.recv(size)
+            return self._inner.recv(size, flags)
 
-    def recv_into(self, buffer: Any) -> int:
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
         with self._limited():
-            return self._inner.recv_into(buffer)
+            return self._inner.recv_into(buffer, size, flags)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
